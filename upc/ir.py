@@ -89,6 +89,19 @@ class Layer:
     examples: ClassVar[tuple[Example, ...]] = ()
     rank: int = 2
 
+    def __post_init__(self) -> None:
+        """Bring every argument to its stored form, so that a card with a wrong argument cannot exist."""
+        for argument in self.arguments():
+            try:
+                stored = argument.metadata["convert"](getattr(self, argument.name), self.rank)
+            except LayerError as e:
+                raise LayerError(f"{argument.name}: {e.message}", argument=argument.name, hint=e.hint) from None
+            object.__setattr__(self, argument.name, stored)
+        self.check()
+
+    def check(self) -> None:
+        """Raise LayerError where arguments, each right alone, do not fit together."""
+
     @classmethod
     def arguments(cls) -> tuple[Field[Any], ...]:
         """The fields a user writes, in positional order."""
@@ -117,6 +130,10 @@ class Layer:
 
     def demands(self, inputs: Sequence[Shape]) -> tuple[tuple[Dim, Dim], ...]:
         """Pairs of dimensions that must be equal though their expressions differ: `2*(H/2)` and `H`."""
+        return ()
+
+    def at_least(self, inputs: Sequence[Shape]) -> tuple[tuple[Dim, Dim], ...]:
+        """Pairs (dimension, least): what free sizes must reach beyond giving every result at least one pixel."""
         return ()
 
 
