@@ -107,7 +107,7 @@ def initialize(graph: Graph, seed: int) -> dict[str, Array]:
         largest = max(wanted, key=lambda w: math.prod(w[1].shape))
         raise error(
             "E0602",
-            f"the weights of {graph.name} would take {total / 2**30:,.0f} GiB, more than the {MAX_BYTES // 2**30} upc makes",
+            f"the weights of {graph.name} would take {total // 2**30} GiB, upc makes at most {MAX_BYTES // 2**30}",
             graph.span,
             f"the largest is {largest[0]} with shape {largest[1].shape}",
         )

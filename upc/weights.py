@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 import numpy as np
 
@@ -202,7 +202,7 @@ def _entry(fields: Any, data_bytes: int) -> _Entry | None:
     return _Entry(dtype, tuple(shape), start, end) if math.prod(shape) * _ITEM_BYTES[dtype] == end - start else None
 
 
-def _naturals(values: Any) -> bool:
+def _naturals(values: Any) -> TypeGuard[list[int]]:
     return isinstance(values, list) and all(type(v) is int and v >= 0 for v in values)
 
 

@@ -13,7 +13,7 @@ from upc.diagnostics import nearest
 from upc.ir import Array, Example, Layer, LayerError, Literal, Weight, attr
 from upc.layers.arguments import flag, initializer, listed, number, number_in, optional, positive, shown, whole
 from upc.layers.shapes import axis_index
-from upc.shape import Dim, Shape, show
+from upc.shape import Shape, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Relu(Activation):
 
 @dataclass(frozen=True, slots=True)
 class LeakyRelu(Activation):
-    """Let a part of what is negative through. The layer's slope is 0.3, that of `activation=leaky_relu` 0.2, as in Keras.
+    """Let a part of what is negative through; as in Keras a layer's default slope is 0.3, an `activation=`'s 0.2.
 
     Math:    y = x where x >= 0, negative_slope * x elsewhere
     Source:  Maas, Hannun and Ng 2013, "Rectifier nonlinearities improve neural network acoustic models"

@@ -76,7 +76,7 @@ def number(value: Literal, rank: int = 0) -> float:
     """A finite number; whole ones are welcome."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _expected("a number", value)
-    if isinstance(value, int) and abs(value) > LARGEST or not math.isfinite(value):
+    if (isinstance(value, int) and abs(value) > LARGEST) or not math.isfinite(value):
         raise _expected("a finite number of ordinary size", value)
     return float(value)
 

@@ -24,8 +24,9 @@ class Conv(Layer):
     Shape:   (H, W, C) -> (H', W', filters); same: H' = ceil(H/s);
              otherwise H' = floor((H + before + after - d*(k-1) - 1) / s) + 1
     Weights: kernel (*kernel_size, C/groups, filters), bias (filters,)
-    Math:    y[h, w, f] = bias[f] + sum over i, j, c of kernel[i, j, c, f] * x[h*s + i*d - before, w*s + j*d - before, c],
-             zero beyond the edges; group g of the results sees group g of the channels.
+    Math:    y[h, w, f] = bias[f]
+                 + sum over i, j, c of kernel[i, j, c, f] * x[h*s + i*d - before, w*s + j*d - before, c], x being zero
+             beyond the edges; group g of the results sees group g of the channels.
              same: max(0, (H'-1)*s + d*(k-1) + 1 - H) zeros, the odd one after (TensorFlow).
     Errors:  channels or filters not divisible by groups; a window that does not fit.
     Source:  Dumoulin and Visin 2016, arXiv:1603.07285

@@ -217,7 +217,8 @@ class Concatenate(Layer):
         for position, shape in enumerate(inputs[1:], start=1):
             if len(shape) != len(first):
                 raise LayerError(
-                    f"concatenate cannot join {all_shapes(inputs)}: {show(shape)} has {len(shape)} axes, not {len(first)}",
+                    f"concatenate cannot join {all_shapes(inputs)}: "
+                    f"{show(shape)} has {len(shape)} axes, not {len(first)}",
                     inputs=(0, position),
                 )
             for axis, other in enumerate(shape):

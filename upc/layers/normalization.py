@@ -176,7 +176,8 @@ class GroupNormalization(Layer):
 
     Shape:   (..., C) -> (..., C)
     Weights: gamma, beta, each (C,)
-    Math:    y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, over all pixels and the C/groups channels of a group
+    Math:    y = (x - mean) / sqrt(variance + epsilon) * gamma + beta,
+             over all pixels and the C/groups neighbouring channels of a group
     Errors:  channels not divisible by groups.
     Source:  Wu and He 2018, arXiv:1803.08494
     """

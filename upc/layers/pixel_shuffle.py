@@ -100,7 +100,8 @@ class PixelUnshuffle(Layer):
             quotient, pairs = exact_quotient(dim, self.factor)
             if quotient is None:
                 raise LayerError(
-                    f"pixel_unshuffle by {self.factor} needs sizes divisible by {self.factor}, got {dim} in {show(shape)}",
+                    f"pixel_unshuffle by {self.factor} needs sizes divisible by {self.factor}, "
+                    f"got {dim} in {show(shape)}",
                     argument="factor",
                     inputs=(0,),
                 )

@@ -9,11 +9,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from upc.ir import Array, Example, Layer, LayerError, attr
-from upc.layers.arguments import Padding, flag, optional, padding, sizes
+from upc.ir import Array, Example, Layer, LayerError, Literal, attr
+from upc.layers.arguments import Padding, flag, padding, sizes
 from upc.layers.shapes import spatial
 from upc.layers.windows import amounts, output_axes, padded, taps
 from upc.shape import Shape
+
+
+def _strides(value: Literal, rank: int) -> tuple[int, ...]:
+    """Strides for each axis; none stands for those of the windows themselves, filled in by the card."""
+    return () if value is None else tuple(sizes(value, rank))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +26,11 @@ class Pooling(Layer):
     """What pooling over windows shares: one result for each window and channel."""
 
     pool_size: tuple[int, ...] = attr(sizes, 2)
-    strides: tuple[int, ...] = attr(optional(sizes), None)
+    strides: tuple[int, ...] = attr(_strides, None)
     padding: Padding = attr(padding, "valid")
 
     def check(self) -> None:
-        if self.strides is None:
+        if not self.strides:
             object.__setattr__(self, "strides", self.pool_size)
         if isinstance(self.padding, str):
             return

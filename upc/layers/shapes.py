@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import gcd
 
 from upc.ir import LayerError
-from upc.shape import Dim, Quotient, Shape, Size, show, volume
+from upc.shape import Dim, Quotient, Shape, show, volume
 
 Pair = tuple[Dim, Dim]
 

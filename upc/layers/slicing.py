@@ -44,8 +44,8 @@ class Slice(Layer):
             for argument, place in (("start", start), ("stop", stop)):
                 if not isinstance(place, int) or not 0 <= place <= dim:
                     raise LayerError(
-                        f"slice goes outside {show(shape)}: {argument} {getattr(self, argument)} is not within its {dim} "
-                        f"(axis {self.axis})",
+                        f"slice goes outside {show(shape)}: {argument} {getattr(self, argument)} "
+                        f"is not within its {dim} (axis {self.axis})",
                         argument=argument,
                         inputs=(0,),
                     )
@@ -63,12 +63,10 @@ class Slice(Layer):
             return ()
         start, stop = self.bounds(dim)
         # A place counted from the end must not lie before the start, one from the start not past the end.
-        inside = [(place, 0) if self_place < 0 else (dim, place) for self_place, place in self._places(start, stop)]
-        return tuple(pair for pair in (*inside, (stop, start + 1)) if isinstance(pair[0] - pair[1], int) is False)
-
-    def _places(self, start: Dim, stop: Dim) -> list[tuple[int, Dim]]:
-        places = [(self.start, start)]
-        return places if self.stop is None else [*places, (self.stop, stop)]
+        pairs: list[Pair] = [(start, 0) if self.start < 0 else (dim, start), (stop, start + 1)]
+        if self.stop is not None:
+            pairs.append((stop, 0) if self.stop < 0 else (dim, stop))
+        return tuple((place, least) for place, least in pairs if not isinstance(place - least, int))
 
     def forward(self, inputs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, ...]:
         (x,) = inputs
@@ -103,7 +101,8 @@ class Split(Layer):
         part, demands = exact_quotient(shape[at], self.sections)
         if part is None or part == 0:
             raise LayerError(
-                f"split cannot cut {show(shape)} into {self.sections} equal parts: {shape[at]} / {self.sections} is not whole",
+                f"split cannot cut {show(shape)} into {self.sections} equal parts: "
+                f"{shape[at]} / {self.sections} is not whole",
                 argument="sections",
                 inputs=(0,),
             )

@@ -22,10 +22,9 @@ def output_axes(
     result: list[Dim] = []
     for axis, dim in enumerate(shape[:-1]):
         k, s, d = kernel[axis], strides[axis], dilation[axis]
-        amounts = "same" if padding == "same" else (0, 0) if isinstance(padding, str) else padding[axis]
-        out = conv_output(dim, k, s, d, amounts)
+        before, after = (0, 0) if isinstance(padding, str) else padding[axis]
+        out = conv_output(dim, k, s, d, "same" if padding == "same" else (before, after))
         if too_small(out):
-            before, after = amounts
             span = f"({d}*({k} - 1) + 1)" if d > 1 else f"{k}"
             equation = f"floor(({dim} + {before} + {after} - {span}) / {s}) + 1"
             hint = "`padding=same`, a smaller window or a larger input would leave some"
