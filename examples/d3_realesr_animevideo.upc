@@ -8,12 +8,10 @@ block layer(filters) {
 
 net realesr_animevideo(width=64, depth=16, scale=4) {
   input image: [H, W, 3]
-  up_sampling2d(scale) as enlarged
-  from image {
-    repeat depth + 1 { layer(width) }
-    conv2d(3 * scale ** 2, kernel_size=3, padding=same)
-    pixel_shuffle(scale, order=crd)
-    add(enlarged)
-  }
+  from image { up_sampling2d(scale) } as enlarged
+  repeat depth + 1 { layer(width) }
+  conv2d(3 * scale ** 2, kernel_size=3, padding=same)
+  pixel_shuffle(scale, order=crd)
+  add(enlarged)
   output picture
 }

@@ -4,13 +4,10 @@
 # Grow a few new features beside the old ones, mix them by a 1x1 convolution, add what came in.
 block dense_residual(features, growth) {
   as x
-  conv2d(growth, kernel_size=3, padding=same)
-  relu() as grown
-  from x {
-    concatenate(grown)
-    conv2d(features, kernel_size=1)
-    add(x)
-  }
+  from x { conv2d(growth, kernel_size=3, padding=same, activation=relu) } as grown
+  concatenate(grown)
+  conv2d(features, kernel_size=1)
+  add(x)
 }
 
 net esrgan_slim(scale=2, features=64, growth=4) {
@@ -18,8 +15,8 @@ net esrgan_slim(scale=2, features=64, growth=4) {
   conv2d(features, kernel_size=3, padding=same) as shallow
   conv2d(features, kernel_size=3, padding=same)
   dense_residual(features, growth) as first
-  dense_residual(features, growth) as second
-  from first { concatenate(second) }
+  from first { dense_residual(features, growth) } as second
+  concatenate(second)
   conv2d(features, kernel_size=1, padding=same)
   conv2d(features, kernel_size=3, padding=same)
   add(shallow)

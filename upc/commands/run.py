@@ -1,0 +1,132 @@
+"""Run a net once and look at what comes out.
+
+--input is an .npy file, a picture, or `latent`: random numbers drawn from --seed. A net of several inputs
+takes one `--input name=FILE` for each. -o writes .npy, .npz (all outputs by name) or .png: a picture for
+each of the batch, side by side. A picture's values go from 0 to 1; of a net that ends in tanh, -1 to 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy as np
+
+from upc.commands import shared
+from upc.ir import Array, Graph, Value
+from upc.shape import names_of, show
+
+LATENT = "latent"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    shared.add_source(parser)
+    parser.add_argument(
+        "--input", dest="inputs", action="append", required=True, metavar="[NAME=]FILE", help="x.npy, a picture or latent"
+    )
+    parser.add_argument("-o", dest="output", metavar="FILE", help="write the result: .npy, .npz or .png")
+    parser.add_argument("-n", dest="count", type=int, default=16, metavar="N", help="how many for latent (16)")
+    parser.add_argument(
+        "--target", choices=(*shared.TARGETS, "reference"), default="numba", help="what computes it (numba)"
+    )
+    shared.add_weights(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from upc.load import load_graph
+
+    if options.count < 1:
+        raise shared.usage(f"-n is at least 1, not {options.count}")
+    suffix = Path(options.output).suffix.lower() if options.output else ""
+    if options.output and suffix not in (".npy", ".npz", ".png"):
+        raise shared.usage(f"cannot write {options.output}", hint="its name ends in .npy, .npz or .png")
+    graph = shared.read_graph(options)
+    arrays = [_array(value, given, options) for value, given in zip(graph.inputs, _by_input(graph, options.inputs))]
+    net = load_graph(graph, target=options.target, weights=options.weights, seed=options.seed)
+    try:
+        result = net(*arrays)
+    except (ValueError, TypeError) as problem:
+        raise shared.usage(str(problem)) from problem
+    outputs = result if isinstance(result, tuple) else (result,)
+    for output, values in zip(graph.outputs, outputs):
+        print(f"{output.name}: {show(values.shape)} from {values.min():.6g} to {values.max():.6g}, mean {values.mean():.6g}")
+    if options.output:
+        _write(Path(options.output), suffix, graph, outputs)
+        print(options.output)
+    return 0
+
+
+def _by_input(graph: Graph, given: list[str]) -> list[str]:
+    """What was given for each input, in their order."""
+    names = [value.name for value in graph.inputs]
+    named: dict[str, str] = {}
+    for text in given:
+        name, equals, rest = text.partition("=")
+        if not equals:
+            name, rest = (names[0], text) if len(names) == 1 else ("", text)
+        if not name:
+            raise shared.usage(f"the net has inputs {', '.join(names)}", hint=f"say which: --input {names[0]}={text}")
+        if name not in names:
+            raise shared.usage(f"the net has no input {name}", hint=shared.misspelt(name, names))
+        if name in named:
+            raise shared.usage(f"input {name} is given twice")
+        named[name] = rest
+    missing = [name for name in names if name not in named]
+    if missing:
+        raise shared.usage(f"nothing is given for input {missing[0]}", hint=f"--input {missing[0]}=FILE")
+    return [named[name] for name in names]
+
+
+def _array(value: Value, given: str, options: argparse.Namespace) -> Array:
+    """The batch that the user means."""
+    from upc.pictures import SUFFIXES, read_picture
+
+    if given == LATENT:
+        free = names_of(value.shape)
+        if free:
+            raise shared.usage(
+                f"input {value.name} of shape {show(value.shape)} has no fixed size", hint="give a picture or an .npy file"
+            )
+        shape = (options.count, *value.shape)
+        return np.random.RandomState(options.seed).standard_normal(shape).astype(np.float32)
+    path = Path(given)
+    if path.suffix.lower() in SUFFIXES:
+        channels = value.shape[-1]
+        if len(value.shape) != 3 or not isinstance(channels, int):
+            raise shared.usage(f"input {value.name} of shape {show(value.shape)} is no picture", hint="give an .npy file")
+        return read_picture(path, channels)[np.newaxis]
+    if path.suffix.lower() != ".npy":
+        raise shared.usage(f"cannot tell what {given} is", hint="an .npy file, a picture (.png, .jpg) or latent")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as problem:
+        raise shared.usage(f"{given} is not an .npy file of numbers") from problem
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+        kind = getattr(array, "dtype", "an archive")
+        raise shared.usage(f"{given} holds {kind}; the net takes float32", hint="save it with astype(np.float32)")
+    batch = array[np.newaxis] if array.ndim == len(value.shape) else array
+    return np.ascontiguousarray(batch, np.float32)
+
+
+def _write(path: Path, suffix: str, graph: Graph, outputs: tuple[Array, ...]) -> None:
+    from upc.files import write_atomic
+    from upc.pictures import as_picture, grid, picture_bytes
+
+    if suffix == ".npz":
+        file = io.BytesIO()
+        np.savez(file, **{output.name: values for output, values in zip(graph.outputs, outputs)})
+        write_atomic(path, file.getvalue())
+        return
+    if len(outputs) > 1:
+        raise shared.usage(f"the net has {len(outputs)} outputs; {path} holds one", hint="write an .npz file")
+    (values,) = outputs
+    if suffix == ".npy":
+        file = io.BytesIO()
+        np.save(file, values)
+        write_atomic(path, file.getvalue())
+        return
+    if values.ndim != 4 or values.shape[-1] not in (1, 3, 4):
+        raise shared.usage(f"a result of shape {show(values.shape)} is no picture", hint="write an .npy file")
+    pictures = as_picture(values, graph)
+    write_atomic(path, picture_bytes(pictures[0] if len(pictures) == 1 else grid(pictures)))

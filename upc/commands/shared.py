@@ -1,0 +1,107 @@
+"""What several commands share: their arguments, reading sources, reporting, writing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError, draw, error, nearest
+
+if TYPE_CHECKING:
+    from upc.ir import Graph, Literal
+    from upc.source import Source
+
+
+TARGETS = ("numba", "keras", "torch")
+
+
+def add_source(parser: argparse.ArgumentParser, *, defines: bool = True) -> None:
+    """FILE, and with `defines` also --net and -D."""
+    parser.add_argument("file", nargs="?", metavar="FILE", help="a .upc file, or - for standard input")
+    if defines:
+        parser.add_argument("--net", metavar="NAME", help="which net, where the file holds several")
+        parser.add_argument(
+            "-D", dest="defines", action="append", default=[], metavar="NAME=VALUE", help="set a parameter of the net"
+        )
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """--weights and --seed, one or the other."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--weights", metavar="FILE", help="a .safetensors file of trained weights")
+    group.add_argument("--seed", type=seed, default=0, metavar="N", help="make initial weights up from this (0)")
+
+
+def seed(text: str) -> int:
+    """A whole number that NumPy takes for a seed; argparse reports what is not."""
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"a seed is from 0 to 4294967295, not {text}")
+    return value
+
+
+def read_source(options: argparse.Namespace) -> Source:
+    """The source that FILE means."""
+    from upc import pipeline
+
+    return pipeline.read(pipeline.find(options.file))
+
+
+def read_graph(options: argparse.Namespace) -> Graph:
+    """The graph that FILE, --net and -D mean; its warnings are reported."""
+    from upc import pipeline
+
+    tree = pipeline.tree(read_source(options))
+    return pipeline.graph(tree, options.net, defines(options), lambda warning: report((warning,), options))
+
+
+def defines(options: argparse.Namespace) -> dict[str, Literal]:
+    """What -D sets, by name."""
+    from upc.build import read_define
+
+    given: dict[str, Literal] = {}
+    for text in options.defines:
+        name, value = read_define(text)
+        if name in given:
+            raise usage(f"-D {name} is given twice")
+        given[name] = value
+    return given
+
+
+def report(diagnostics: Iterable[Diagnostic], options: argparse.Namespace) -> None:
+    """Print to stderr, in colour where that is wanted; warnings not when `-q`."""
+    wanted = [d for d in diagnostics if d.severity == "error" or not options.quiet]
+    if not wanted:
+        return
+    sys.stdout.flush()
+    for diagnostic in wanted:
+        print(draw(diagnostic, color=use_color(options.color)), file=sys.stderr)
+
+
+def use_color(choice: str) -> bool:
+    """Whether stderr gets colours: as told, else where it is a terminal and NO_COLOR is unset."""
+    return choice == "always" or (choice == "auto" and sys.stderr.isatty() and not os.environ.get("NO_COLOR"))
+
+
+def usage(message: str, hint: str | None = None) -> UpcError:
+    """An error in how a command was called."""
+    return error("E0800", message, hint=hint, exit_code=EXIT_USAGE)
+
+
+def destination(output: str | None, name: str) -> Path | None:
+    """Where `-o` says a single file goes: the file named, or `name` inside the folder named; None for stdout."""
+    if output is None or output == "-":
+        return None
+    path = Path(output)
+    return path / name if path.is_dir() or output.endswith(("/", os.sep)) else path
+
+
+def misspelt(name: str, known: Iterable[str]) -> str | None:
+    """A hint that names the nearest known name, or lists all where none is near."""
+    known = sorted(known)
+    close = nearest(name, known)
+    return f"did you mean {close}?" if close else f"there is {', '.join(known)}" if known else None

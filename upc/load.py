@@ -1,0 +1,129 @@
+"""From a .upc file to something that computes: `upc.load("net.upc")(images)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from upc.ir import Array, Graph
+    from upc.ir import Literal as Written
+
+Target = Literal["numba", "reference", "keras", "torch"]
+Runner = Callable[["Sequence[Array]"], "tuple[Array, ...]"]
+"""Takes checked inputs in their order, gives the outputs in theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """A loaded net. Call it with float32 arrays, channels last, a batch axis in front.
+
+    One output comes as an array, several as a tuple in the order of `output`.
+    """
+
+    graph: Graph
+    weights: Mapping[str, Array]
+    target: Target
+    _run: Runner
+
+    def __call__(self, *inputs: Array) -> Array | tuple[Array, ...]:
+        check_inputs(self.graph, inputs)
+        outputs = self._run(inputs)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def summary(self) -> str:
+        """The table of `upc summary`."""
+        from upc.summary import table
+
+        return table(self.graph)
+
+
+def load(
+    path: str | PathLike[str],
+    *,
+    net: str | None = None,
+    target: Target = "numba",
+    weights: str | PathLike[str] | Mapping[str, Array] | None = None,
+    seed: int = 0,
+    defines: Mapping[str, Written] | None = None,
+) -> Net:
+    """Read and build a net of a .upc file and make it runnable.
+
+    `net` names it where the file holds several, `defines` sets its parameters. Without `weights` (a
+    safetensors file or arrays by their canonical names) initial ones are made from `seed`.
+
+    Errors: UpcError for a wrong source, wrong weights or a framework that is missing.
+    """
+    from upc import pipeline
+
+    graph = pipeline.graph(pipeline.tree(pipeline.read(fspath(path))), net, defines)
+    return load_graph(graph, target=target, weights=weights, seed=seed)
+
+
+def load_graph(
+    graph: Graph,
+    *,
+    target: Target = "numba",
+    weights: str | PathLike[str] | Mapping[str, Array] | None = None,
+    seed: int = 0,
+) -> Net:
+    """As `load`, of a graph already built."""
+    if target not in get_args(Target):
+        raise ValueError(f"target is one of {', '.join(get_args(Target))}, not {target!r}")
+    arrays = resolve_weights(graph, weights, seed)
+    return Net(graph, arrays, target, _RUNNERS[target](graph, arrays))
+
+
+def resolve_weights(
+    graph: Graph, weights: str | PathLike[str] | Mapping[str, Array] | None, seed: int
+) -> dict[str, Array]:
+    """A graph's canonical weights: read, checked or made up."""
+    from upc import weights as canonical
+
+    if weights is None:
+        return canonical.initialize(graph, seed)
+    if isinstance(weights, Mapping):
+        return canonical.check(weights, graph)
+    return canonical.load(weights, graph)
+
+
+def check_inputs(graph: Graph, inputs: Sequence[Array]) -> None:
+    """Raise UpcError, saying what the net takes, where arrays are not that."""
+    import numpy as np
+
+    from upc.diagnostics import EXIT_USAGE, error
+    from upc.reference import bind_sizes
+    from upc.shape import show
+
+    def refuse(message: str, hint: str | None = None) -> Exception:
+        return error("E0620", message, hint=hint, exit_code=EXIT_USAGE)
+
+    if len(inputs) != len(graph.inputs):
+        takes = ", ".join(f"{value.name} {show(value.shape)}" for value in graph.inputs)
+        raise refuse(f"{graph.name} takes {takes}; got {len(inputs)} arrays")
+    for value, array in zip(graph.inputs, inputs, strict=True):
+        if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+            got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+            raise refuse(f"input {value.name} must be a float32 array, got {got}", "`np.asarray(x, np.float32)` makes one")
+        if array.ndim != len(value.shape) + 1:
+            wanted = ", ".join(("batch", *map(str, value.shape)))
+            raise refuse(f"input {value.name} must have shape ({wanted}), got {show(array.shape)}")
+    batches = {value.name: len(array) for value, array in zip(graph.inputs, inputs, strict=True)}
+    if len(set(batches.values())) > 1:
+        listed = ", ".join(f"{name} {count}" for name, count in batches.items())
+        raise refuse(f"all inputs must have the same batch size, got {listed}")
+    bind_sizes(graph, {value.name: array.shape[1:] for value, array in zip(graph.inputs, inputs, strict=True)})
+
+
+def _reference(graph: Graph, weights: Mapping[str, Array]) -> Runner:
+    from upc import reference
+
+    return lambda inputs: tuple(reference.run(graph, weights, inputs).values())
+
+
+_RUNNERS: dict[str, Callable[[Graph, Mapping[str, Array]], Runner]] = {
+    "reference": _reference,
+}
+"""How each target makes a graph runnable; whatever a target needs is imported only then."""

@@ -1,0 +1,78 @@
+"""The stages from text to code, in a straight line, each of which can be printed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from upc import build, limits, parse, syntax
+from upc.diagnostics import EXIT_USAGE, error
+from upc.ir import Graph, Literal
+from upc.source import Source
+from upc.units import Read, Report, folder_reader, read_source
+
+STDIN = "-"
+
+
+def find(file: str | os.PathLike[str] | None) -> str:
+    """The file meant: the one named, or the only .upc file of the current directory."""
+    if file is not None:
+        return os.fspath(file)
+    candidates = sorted(path.name for path in Path().glob("*.upc") if path.is_file())
+    if len(candidates) == 1:
+        return candidates[0]
+    if not candidates:
+        raise error("E0801", "there is no .upc file in the current directory", hint="name one", exit_code=EXIT_USAGE)
+    message = f"the current directory has {len(candidates)} .upc files: {', '.join(candidates[:5])}"
+    message += ", ..." if len(candidates) > 5 else ""
+    raise error("E0801", message, hint=f"say which: {candidates[0]}", exit_code=EXIT_USAGE)
+
+
+def read(file: str) -> Source:
+    """Stage 1: a file, or standard input for `-`, to its text."""
+    if file != STDIN:
+        try:
+            return read_source(file, file)
+        except OSError as problem:
+            raise error("E0802", f"cannot read {file}: {problem.strerror}", exit_code=EXIT_USAGE) from None
+    data = sys.stdin.buffer.read(limits.FILE_BYTES + 1)
+    if len(data) > limits.FILE_BYTES:
+        raise error("E0601", f"standard input is larger than {limits.FILE_BYTES // 1024} KiB")
+    try:
+        return Source("<stdin>", data.decode())
+    except UnicodeDecodeError as problem:
+        raise error("E0501", f"standard input is not UTF-8 text: byte {problem.start}") from None
+
+
+def tree(source: Source) -> syntax.File:
+    """Stage 2: text to tree."""
+    return parse.parse(source)
+
+
+def graph(
+    file: syntax.File, net: str | None = None, defines: Mapping[str, Literal] | None = None, warn: Report = build.ignore
+) -> Graph:
+    """Stage 3: tree to Graph, of one net."""
+    return build.build(file, net, defines, folder_of(file.source), warn)
+
+
+def emit(built: Graph, target: str) -> str:
+    """Stage 4: Graph to the source of a module; for Numba by way of passes and a Plan."""
+    if target == "numba":
+        from upc.emit import numba
+
+        return numba.emit(built)
+    if target == "keras":
+        from upc.emit import keras
+
+        return keras.emit(built)
+    from upc.emit import torch
+
+    return torch.emit(built)
+
+
+def folder_of(source: Source) -> Read:
+    """Reads what a source brings in with `use`: files of its own folder, for standard input of the current one."""
+    return folder_reader(Path() if source.name == "<stdin>" else Path(source.name).parent)
