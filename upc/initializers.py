@@ -100,13 +100,13 @@ def initialize(graph: Graph, seed: int) -> dict[str, Array]:
     Errors: a negative seed; weights too large to be meant.
     """
     if seed < 0:
-        raise error("E0601", f"expected a seed from 0 up, got {seed}", exit_code=EXIT_USAGE)
+        raise error("E0613", f"expected a seed from 0 up, got {seed}", exit_code=EXIT_USAGE)
     wanted = graph.weights()
     total = sum(4 * math.prod(weight.shape) for _, weight, _ in wanted)
     if total > MAX_BYTES:
         largest = max(wanted, key=lambda w: math.prod(w[1].shape))
         raise error(
-            "E0602",
+            "E0614",
             f"the weights of {graph.name} would take {total // 2**30} GiB, upc makes at most {MAX_BYTES // 2**30}",
             graph.span,
             f"the largest is {largest[0]} with shape {largest[1].shape}",

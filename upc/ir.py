@@ -66,7 +66,8 @@ class Weight:
 class Example:
     """A worked example: the layer as written, its input shapes, and, where short enough to read, values.
 
-    `shapes` leave the batch out. With `inputs` given, `weights` (by weight name) and `outputs` are too.
+    `shapes` leave the batch out, and the values do too. With `inputs` given, `weights` (by weight name) and
+    `outputs` are too. The call names further inputs b, c and so on; `results` counts what it gives.
     """
 
     call: str
@@ -74,6 +75,7 @@ class Example:
     inputs: tuple[Any, ...] = ()
     weights: Mapping[str, Any] | None = None
     outputs: tuple[Any, ...] = ()
+    results: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,8 @@ class Layer:
             try:
                 stored = argument.metadata["convert"](getattr(self, argument.name), self.rank)
             except LayerError as e:
-                raise LayerError(f"{argument.name}: {e.message}", argument=argument.name, hint=e.hint) from None
+                e.argument = e.argument or argument.name
+                raise
             object.__setattr__(self, argument.name, stored)
         self.check()
 

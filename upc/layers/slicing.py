@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from upc.ir import Array, Example, Layer, LayerError, attr
+from upc.ir import Array, Example, Layer, LayerError, Literal, attr
 from upc.layers.arguments import optional, positive, whole
 from upc.layers.shapes import Pair, axis_index, exact_quotient
 from upc.shape import Dim, Shape, ceil_div, show
@@ -84,6 +84,17 @@ class Slice(Layer):
     )
 
 
+MOST_SECTIONS = 1024
+
+
+def _sections(value: Literal, rank: int = 0) -> int:
+    """How many parts: every one becomes a value of its own, so that there cannot be any number of them."""
+    sections: int = positive(value, rank)
+    if sections > MOST_SECTIONS:
+        raise LayerError(f"expected at most {MOST_SECTIONS} parts, got {sections}")
+    return sections
+
+
 @dataclass(frozen=True, slots=True)
 class Split(Layer):
     """Cut an axis into equal parts, one value each: `split(2) as a, b`.
@@ -93,7 +104,7 @@ class Split(Layer):
     """
 
     kind: ClassVar[str] = "split"
-    sections: int = attr(positive)
+    sections: int = attr(_sections)
     axis: int = attr(whole, -1)
 
     def _resolve(self, shape: Shape) -> tuple[Shape, tuple[Pair, ...]]:
@@ -118,8 +129,8 @@ class Split(Layer):
         return tuple(np.split(inputs[0], self.sections, axis=self.axis))
 
     examples: ClassVar[tuple[Example, ...]] = (
-        Example("split(2)", ((4,),), inputs=([1, 2, 3, 4],), weights={}, outputs=([1, 2], [3, 4])),
-        Example("split(3)", ((4, 5, 6),)),
-        Example("split(2, axis=1)", ((4, 5, 3),)),
+        Example("split(2)", ((4,),), inputs=([1, 2, 3, 4],), weights={}, outputs=([1, 2], [3, 4]), results=2),
+        Example("split(3)", ((4, 5, 6),), results=3),
+        Example("split(2, axis=1)", ((4, 5, 3),), results=2),
         Example("split(1)", ((2, 3, 5),)),
     )
