@@ -74,18 +74,18 @@ def _layer(expansion: Expansion, action: syntax.Call, scope: Scope, current: Res
     except LayerError as e:
         expansion.report(_argument_problem(e, action, card, given, scope))
         return (UNKNOWN,)
-    inputs = ((current, action.name.span), *given.values)
+    count = 1 + len(given.values)
     least, most = card.arity
-    if not least <= len(inputs) and UNKNOWN not in inputs:
+    if count < least:
         hint = f"name the others: `{layer.name}(skip)`"
         expansion.problem(
             "E0306", f"`{layer.name}` joins at least {least} values, got only the current one", action.name.span, hint
         )
         return (UNKNOWN,)
-    if most is not None and len(inputs) > most:
-        message = f"`{layer.name}` works on {'the current value' if most == 1 else f'{most} values'}, got {len(inputs)}"
-        hint = "start a branch at another value with `from name { ... }`" if most == 1 else None
-        expansion.problem("E0306", message, given.values[most - 1][1], hint)
+    if most is not None and count > most:
+        message = f"`{layer.name}` works on {'the current value' if most == 1 else f'{most} values'}, got {count}"
+        elsewhere = "start a branch at another value with `from name { ... }`" if most == 1 else None
+        expansion.problem("E0306", message, given.values[most - 1][1], elsewhere)
         return (UNKNOWN,)
     if isinstance(current, Unknown):
         return (UNKNOWN,)
@@ -234,12 +234,8 @@ def _shape_problem(
     for i in dict.fromkeys(i for i in at_fault if i < len(values)):
         made = expansion.made.get(values[i].name)
         if made is not None:
-            notes += (
-                (
-                    made,
-                    f"{'the current value' if i == 0 else 'the other value'}, {show_shape(values[i].shape)}, is made here",
-                ),
-            )
+            which = "the current value" if i == 0 else "the other value"
+            notes += ((made, f"{which}, {show_shape(values[i].shape)}, is made here"),)
     return Diagnostic("E0401", e.message, span, e.hint, notes + callers(scope))
 
 

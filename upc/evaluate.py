@@ -77,8 +77,8 @@ def unknown_name(
         hint = "capital names are free sizes, known when the net runs; arguments need numbers or parameters"
         return ValueProblem("E0204", f"`{word.text}` cannot be used as a number here", word.span, hint)
     near = nearest(word.text, names)
-    hint = f"did you mean `{near}`?" if near else None
-    return ValueProblem("E0202", f"no {what} is called `{word.text}`", word.span, hint)
+    guess = f"did you mean `{near}`?" if near else None
+    return ValueProblem("E0202", f"no {what} is called `{word.text}`", word.span, guess)
 
 
 def _list(value: syntax.List, names: Mapping[str, Bound]) -> Bound:
@@ -146,13 +146,17 @@ def _calculate(value: syntax.Binary, left: int | float, right: int | float) -> i
 
 def _power(value: syntax.Binary, base: int | float, exponent: int | float) -> int | float:
     if isinstance(base, int) and isinstance(exponent, int):
-        if exponent < 0 and abs(base) != 1:
+        if exponent < 0 and abs(base) > 1:
             message = f"{show(base)} ** {show(exponent)} is not a whole number"
             raise ValueProblem("E0302", message, value.span, "divide instead: `width / 2 ** i`")
-        # Ten bits of exponent are ample: no base but -1, 0 and 1 stays in range beyond 63.
+        # Said before it is computed: no base but -1, 0 and 1 stays in range with a greater exponent.
         if abs(base) > 1 and exponent > 63:
             raise ValueProblem("E0602", "the result is greater than 2**63 - 1", value.span)
-        return base ** (exponent if abs(base) > 1 else abs(exponent) % 2 if base == -1 else min(abs(exponent), 1))
+        if abs(base) > 1:
+            return int(base**exponent)
+        if base == 0 and exponent < 0:
+            raise ZeroDivisionError
+        return 1 if exponent == 0 or base == 1 else 0 if base == 0 else 1 - 2 * (exponent % 2)
     result = base**exponent
     if isinstance(result, complex):
         raise ValueProblem("E0301", f"{show(base)} ** {show(exponent)} is not a real number", value.span)

@@ -337,7 +337,8 @@ class Expansion:
                 self._warn("W0701", message, node.span, "return it with `output`, or take the layer away")
 
     def _warn_unused_parameters(self) -> None:
-        for owner in (self.net, *self.unit.file.blocks):
+        owners: tuple[syntax.Net | syntax.Block, ...] = (self.net, *self.unit.file.blocks)
+        for owner in owners:
             what = "net" if owner is self.net else "block"
             used = set(words_of(owner))
             for parameter in owner.parameters:

@@ -1,17 +1,19 @@
-"""What common syntax mistakes look like, taught by examples, and what to say about each.
+"""Syntax errors in words, taught by the examples of `grammar/mistakes.toml`.
 
 Every example is read once; where the parser stops, the words around that place become the mistake's
-signature. A real mistake is then recognised by its own surroundings, the nearest signature winning.
+signature. A real mistake is then recognised by its own surroundings, the most particular signature first.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from lark import Token
 
+from upc import resources
 from upc.diagnostics import Diagnostic
 from upc.source import Source, Span
 
@@ -20,7 +22,7 @@ KEYWORDS = frozenset({"net", "block", "use", "input", "output", "repeat", "from"
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """`message` and `hint` may use {token}, {previous} and {opener}; `after` puts the caret behind the previous word."""
+    """What to say where the parser stops as it does in the examples; `after` puts the caret behind the word before."""
 
     message: str
     hint: str
@@ -28,340 +30,12 @@ class Mistake:
     after: bool = False
 
 
-# Examples that do not begin with `net`, `block` or `use` are read inside the body of a net;
-# one that begins with `^` is read as it stands.
-MISTAKES: tuple[Mistake, ...] = (
-    Mistake(
-        "expected `)` after the arguments of `{opener}`",
-        "close the parenthesis: `{opener}(...)`",
-        (
-            "conv2d(8, 3\nrelu()",
-            "conv2d(8, 3\n}",
-            "conv2d(8, 3 }",
-            "conv2d(8, 3\noutput y",
-            "conv2d(8, 3 as y",
-            "conv2d(8,\nrelu()",
-            "conv2d(8,\noutput y",
-            "conv2d(8,\n}",
-            "conv2d(8, }",
-            "conv2d(k=8\nrelu()",
-            "conv2d(\nrelu()",
-            "conv2d(\n}",
-            "conv2d(\noutput y",
-            "conv2d(k=\nrelu()",
-        ),
-        after=True,
-    ),
-    Mistake(
-        "expected `,` between the arguments",
-        "write `{previous}, {token}`",
-        ("conv2d(8 3)", "conv2d(8 k=3)", "conv2d(8 [1])", "conv2d(8 x)", "conv2d(2 * 8 3)"),
-    ),
-    Mistake(
-        "a layer cannot be an argument",
-        "put `{previous}(...)` on its own line, name its result with `as`, and use that name here",
-        ("add(conv2d(8, 3))", "add(1, conv2d(8, 3))"),
-    ),
-    Mistake(
-        "an argument is given with `=`, not `:`",
-        "write `{previous}=...`",
-        ("conv2d(8, padding: same)", "conv2d(padding: same)"),
-    ),
-    Mistake(
-        "an argument is given with one `=`",
-        "`name=value` is all that is needed",
-        ("conv2d(8, padding==same)",),
-    ),
-    Mistake(
-        "only a name can stand before `=`", "write `name=value`", ("conv2d(3=4)", "conv2d(8, a=b=3)", "dense(a + b=3)")
-    ),
-    Mistake(
-        "expected a value before `{token}`",
-        "give the value, or take the `{previous}` away",
-        (
-            "conv2d(8, k=)",
-            "conv2d(8,, 3)",
-            "conv2d(, 3)",
-            "conv2d(k=, 3)",
-            "dense(4 *)",
-            "dense(4 *, 3)",
-            "dense((4 *) 2)",
-        ),
-    ),
-    Mistake(
-        "expected a value before `{token}`",
-        "numbers need no `+` in front",
-        ("dense(+4)", "dense(* 4)", "dense(3, / 4)"),
-    ),
-    Mistake(
-        "`..` belongs to `repeat`",
-        "write `repeat i in 1..3 { }`, or a list: `[1, 2, 3]`",
-        ("dense(1..3)", "repeat i in (1..3) { }"),
-    ),
-    Mistake("expected `)`", "close the parenthesis", ("dense((4 + 2, 3)", "dense((4 + 2\nrelu()"), after=True),
-    Mistake(
-        "a list stands in square brackets",
-        "write `[4, 5]`",
-        ("conv2d(8, (4, 5))", "conv2d(8, k=(4, 5))", "reshape((4, 5))"),
-    ),
-    Mistake(
-        "expected `,` between the items of the list",
-        "write `{previous}, {token}`",
-        ("input x: [4 4]", "input x: [H W]", "input x: [4 W]"),
-    ),
-    Mistake(
-        "expected `]` at the end of the list",
-        "close the bracket: `[4, 4, 3]`",
-        (
-            "input x: [4, 4\nrelu()",
-            "input x: [4, 4,\nrelu()",
-            "input x: [4\n}",
-            "input x: [4)",
-            "input x: [4\noutput y",
-            "dense([4)",
-            "input x: [\nrelu()",
-        ),
-        after=True,
-    ),
-    Mistake(
-        "expected `:` between the input's name and its shape",
-        "write `input {previous}: [...]`",
-        ("input x [4]", "input x = [4]", "input x (4)", "input x(4)", "input x\nrelu()", "input x 4"),
-        after=True,
-    ),
-    Mistake(
-        "an input needs a name",
-        "write `input image: [H, W, 3]`",
-        ("input [4]", "input: [4]", "input\nrelu()", "input(4)", "input(shape=[4])"),
-    ),
-    Mistake(
-        "an input's shape stands in square brackets",
-        "write `[4, 4, 3]`",
-        ("input x: 4", "input x: (4)", "input x: H", "input x:\nrelu()", "input x:\n}"),
-    ),
-    Mistake(
-        "an output needs a name",
-        "write `output picture`",
-        ("relu() output\n}", "output (x)", "output\nrelu()", "output 3", "output [x]", "output x,\n}"),
-    ),
-    Mistake(
-        "a layer needs parentheses",
-        "write `{previous}()`",
-        (
-            "relu\n}",
-            "relu\ntanh()",
-            "relu as x",
-            "relu\noutput y",
-            "relu\nrepeat 3 { }",
-            "relu }",
-            "relu 3",
-            "relu [3]",
-            "relu {",
-        ),
-    ),
-    Mistake(
-        "a value is named with `as`, after the layer",
-        "write `conv2d(8, 3) as {previous}`",
-        ("x = conv2d(8, 3)", "x: conv2d(8, 3)"),
-    ),
-    Mistake(
-        "`as` needs a name",
-        "write `as skip`",
-        ("relu() as\n}", "relu() as 3", "relu() as\nrelu() as x }", "relu() as (x)", "relu() as x,\n}"),
-    ),
-    Mistake(
-        "several names are separated by commas", "write `{previous}, {token}`", ("split(2) as a b\n}", "output a b\n}")
-    ),
-    Mistake(
-        "expected a range",
-        "write `repeat i in 1..3 { }`: both ends count",
-        (
-            "repeat i in 3 { }",
-            "repeat i in 1.3 { }",
-            "repeat i in 1, 3 { }",
-            "repeat i in n { }",
-            "repeat i in range(3) { }",
-            "repeat i in 1:3 { }",
-        ),
-    ),
-    Mistake(
-        "expected `in` after the variable of `repeat`",
-        "write `repeat i in 1..3 { }`",
-        (
-            "repeat i 1..3 { }",
-            "repeat i = 1..3 { }",
-            "repeat i from 1 { }",
-            "repeat i: 3 { }",
-            "repeat i, j in 1..3 { }",
-        ),
-    ),
-    Mistake(
-        "a range needs a variable",
-        "write `repeat i in 1..3 { }`, or `repeat 3 { }`",
-        ("repeat 1..3 { }", "repeat n..3 { }"),
-    ),
-    Mistake(
-        "`repeat` needs to know how often",
-        "write `repeat 3 { }` or `repeat i in 1..3 { }`",
-        (
-            "repeat { }",
-            "repeat\nrelu()",
-            "repeat in 1..3 { }",
-            "repeat i in { }",
-            "repeat i in 1.. { }",
-            "repeat i in ..3 { }",
-        ),
-    ),
-    Mistake(
-        "`repeat` takes no parentheses around its range", "write `repeat i in 1..3 { }`", ("repeat (i in 1..3) { }",)
-    ),
-    Mistake(
-        "expected `{{`",
-        "what is repeated or branched stands in braces: `{{ relu() }}`",
-        (
-            "repeat i in 1..3 relu()",
-            "repeat i in 1..3\nrelu()",
-            "repeat 3 relu()",
-            "repeat 3\nrelu()",
-            "from x relu()",
-            "from x\nrelu()",
-            "repeat i in 1..3\n}",
-            "from x: relu()",
-            "repeat i in 1..3: relu()",
-        ),
-        after=True,
-    ),
-    Mistake(
-        "`from` needs the name of a value",
-        "write `from skip {{ ... }}`",
-        ("from { }", "from\nrelu()", "from 3 { }", "from (x) { }"),
-    ),
-    Mistake(
-        "a branch starts at one value",
-        "join the values in the branch: `from a {{ concatenate(b) }}`",
-        ("from x, y { }",),
-    ),
-    Mistake(
-        "a net or a block needs a name",
-        "write `{previous} generator {{ ... }}`",
-        ("net { }", "block { }", "net (a) { }", "net\ninput x: [3]", "net 3 { }", 'net "a" { }'),
-    ),
-    Mistake(
-        "expected `{{` to begin the body",
-        "write `{{` at the end of the line",
-        (
-            "net n\ninput x: [3]",
-            "net n()\ninput x: [3]",
-            "net n(a)\nrelu()",
-            "net n\nrelu()",
-            "block b\nrelu()",
-            "net n: input x: [3]",
-            "net n(): relu()",
-            "net n() relu()",
-            "net n = 3",
-            "net n relu()",
-        ),
-        after=True,
-    ),
-    Mistake(
-        "parameters stand in parentheses",
-        "write `block up(filters) {{ ... }}`",
-        ("block up filters { }", "block up [a] { }", "block up 3 { }"),
-    ),
-    Mistake(
-        "a parameter is a name, with `=` and its default where it has one",
-        "write `(filters, size=2)`",
-        (
-            "net n(3) { }",
-            "net n(a: 3) { }",
-            'net n("a") { }',
-            "net n(a=3, 4) { }",
-            "net n([a]) { }",
-            "net n(a + 1) { }",
-            "net n(, a) { }",
-        ),
-    ),
-    Mistake("expected a default after `=`", "write `(size=2)`", ("net n(a=) { }", "net n(a=, b) { }")),
-    Mistake(
-        "expected `,` between the parameters", "write `{previous}, {token}`", ("net n(a b) { }", "net n(a=1 b) { }")
-    ),
-    Mistake(
-        "expected `)` after the parameters of `{opener}`",
-        "close the parenthesis: `{opener}(...)`",
-        (
-            "net n(a {\n relu() }",
-            "net n(a=1 {\n relu() }",
-            "net n(a\n{ }",
-            "net n(a, { }",
-            "net n(a\nrelu()",
-            "net n(a\ninput x: [3]",
-        ),
-        after=True,
-    ),
-    Mistake(
-        "nothing is open that `{token}` could close",
-        "take it away",
-        ("relu())", "relu()]", "^net n { relu() } }", "^}", "^net n { relu() } )"),
-    ),
-    Mistake(
-        "layers stand in the body of a net or a block",
-        "write `net name {{ ... }}` around them",
-        (
-            "^relu()",
-            "^input x: [3]",
-            "^output y",
-            "^repeat 3 { }",
-            "^from x { }",
-            "^x = 3",
-            "^net n { relu() }\nrelu()",
-            "^net n { relu() }\ninput x: [3]",
-            "^x",
-            "^relu\nrelu()",
-        ),
-    ),
-    Mistake(
-        "`{token}` cannot stand inside a body",
-        "is the `}}` before it missing?",
-        (
-            "relu()\nnet n { }",
-            "relu()\nblock n { }",
-            'relu() as y\nuse "a"',
-            "output y\nnet n { }",
-            "net n {\nnet m { }",
-            "repeat 3 { relu() }\nblock n { }",
-        ),
-    ),
-    Mistake(
-        "`use` needs the file's name in quotes",
-        'write `use "blocks.upc"`',
-        ("use blocks", "use\nnet n { }", "use 3", "use (blocks)", "^use"),
-    ),
-    Mistake(
-        "this begins no statement",
-        "a statement is a layer `name(...)`, `input`, `output`, `repeat` or `from`",
-        (
-            "3",
-            '"a"',
-            "(relu())",
-            "[3]",
-            "relu() 3",
-            "relu() = 3",
-            "relu(), tanh()",
-            "in x",
-            "= 3",
-            "+ 3",
-            "relu() { }",
-            "relu() [3]",
-            "relu() (3)",
-            "relu() + relu()",
-            "relu() * 3",
-            "relu() : 3",
-            "relu() in 3",
-            "{ relu() }",
-            "true",
-        ),
-    ),
-)
+@cache
+def mistakes() -> tuple[Mistake, ...]:
+    """The table of `grammar/mistakes.toml`."""
+    table = tomllib.loads(resources.read("grammar/mistakes.toml"))
+    return tuple(Mistake(m["say"], m["hint"], tuple(m["examples"]), m.get("after", False)) for m in table["mistake"])
+
 
 _FOREIGN = {
     "for": "repetition is `repeat i in 1..3 { }`",
@@ -382,7 +56,6 @@ _FOREIGN = {
 
 _VALUES = frozenset({"INTEGER", "DECIMAL", "STRING", "TRUE", "FALSE", "NONE"})
 _OPERATORS = frozenset({"PLUS", "MINUS", "STAR", "SLASH", "PERCENT", "POWER"})
-_STATEMENTS = frozenset({"INPUT", "OUTPUT", "REPEAT", "FROM"})
 _ITEMS = frozenset({"NET", "BLOCK", "USE"})
 _CLOSE = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 _SIGNS = {
@@ -422,7 +95,7 @@ def explain(source: Source, tokens: Sequence[Token], at: int, expected: frozense
         if previous.type in ("INTEGER", "DECIMAL") and token.type == "NAME" and previous.end_pos == token.start_pos:
             hint = f"a product is written `{previous} * {token}`; names begin with a letter"
             return Diagnostic("E0106", f"`{previous}{token}` is neither a number nor a name", here, hint)
-        if previous.type == "NAME" and str(previous) in _FOREIGN and opener_is_body(tokens, opener):
+        if previous.type == "NAME" and str(previous) in _FOREIGN and _is_body(tokens, opener):
             return Diagnostic("E0106", f"upc has no `{previous}`", _span(source, previous), _FOREIGN[str(previous)])
         if str(token) in KEYWORDS and "NAME" in expected and previous.type != "RPAR":
             return Diagnostic(
@@ -443,22 +116,24 @@ def _recognise(source: Source, tokens: Sequence[Token], at: int) -> Mistake | No
     return next((lessons[s] for s in _signatures(source, tokens, at) if s in lessons), None)
 
 
+def example_text(example: str) -> str:
+    """A file with an example in it."""
+    if example.startswith("^"):
+        return example[1:]
+    if example.split()[0] in ("net", "block", "use"):
+        return example
+    return f"net n {{\nrelu()\n{example}\n}}\n"
+
+
 @cache
 def _lessons() -> dict[Signature, Mistake]:
     from upc.parse import first_error  # the parser explains its errors by this table, which the parser has to fill
 
     lessons: dict[Signature, Mistake] = {}
-    for mistake in MISTAKES:
+    for mistake in mistakes():
         for example in mistake.examples:
-            if example.startswith("^"):
-                text = example[1:]
-            else:
-                text = (
-                    example if example.split()[0] in ("net", "block", "use") else f"net n {{\nrelu()\n{example}\n}}\n"
-                )
-            source = Source("example", text)
-            tokens, at = first_error(source)
-            for signature in _signatures(source, tokens, at):
+            source = Source("example", example_text(example))
+            for signature in _signatures(source, *first_error(source)):
                 lessons.setdefault(signature, mistake)
     return lessons
 
@@ -466,9 +141,9 @@ def _lessons() -> dict[Signature, Mistake]:
 def _signatures(source: Source, tokens: Sequence[Token], at: int) -> tuple[Signature, ...]:
     """The surroundings of a place, from the most to the least particular."""
     context = _context(tokens, _opener(tokens, at))
-    before = _class(tokens[at - 1], context) if at > 0 else ""
-    further = _class(tokens[at - 2], context) if at > 1 else ""
-    token = _class(tokens[at], context)
+    before = _class(tokens[at - 1]) if at > 0 else ""
+    further = _class(tokens[at - 2]) if at > 1 else ""
+    token = _class(tokens[at])
     # A layer's name that begins a line counts as the line's start when the parser stumbles over its parenthesis.
     named = tokens[at].type == "LPAR" and at > 0 and tokens[at - 1].type == "NAME"
     begins = starts_line(source, tokens, at - 1 if named else at)
@@ -480,12 +155,8 @@ def _signatures(source: Source, tokens: Sequence[Token], at: int) -> tuple[Signa
     )
 
 
-def _class(token: Token, context: str) -> str:
-    kind = token.type
-    for names, common in ((_VALUES, "VALUE"), (_OPERATORS, "OPERATOR"), (_STATEMENTS, kind), (_ITEMS, kind)):
-        if kind in names:
-            return common
-    return kind
+def _class(token: Token) -> str:
+    return "VALUE" if token.type in _VALUES else "OPERATOR" if token.type in _OPERATORS else str(token.type)
 
 
 def _opener(tokens: Sequence[Token], at: int) -> int | None:
@@ -511,7 +182,7 @@ def _context(tokens: Sequence[Token], opener: int | None) -> str:
     return "group"
 
 
-def opener_is_body(tokens: Sequence[Token], opener: int | None) -> bool:
+def _is_body(tokens: Sequence[Token], opener: int | None) -> bool:
     """Whether a place stands where statements or items do, not inside parentheses or a list."""
     return opener is None or tokens[opener].type == "LBRACE"
 

@@ -76,7 +76,8 @@ def unknown_layer(name: syntax.Name, blocks: Iterable[str]) -> Diagnostic:
 def check_names(unit: Unit, report: Report) -> None:
     """Report misspelt layers, twice-taken names and blocks that contain themselves, in all of a file."""
     taken: dict[str, syntax.Name] = {}
-    for item in (*unit.file.nets, *unit.file.blocks):
+    items: tuple[syntax.Net | syntax.Block, ...] = (*unit.file.nets, *unit.file.blocks)
+    for item in items:
         what = "net" if isinstance(item, syntax.Net) else "block"
         check_identifier(item.name, what, report)
         if what == "block" and item.name.text in LAYERS:

@@ -105,7 +105,8 @@ def _scan(source: Source) -> _Scan:
                         return _Scan([], (), errors, True)
             break
         except UnexpectedCharacters as e:
-            at, char = e.pos_in_stream, text[e.pos_in_stream]
+            at = e.pos_in_stream or 0
+            char = text[at]
             line_end = text.find("\n", at) if '"' in char else at + 1
             line_end = line_end if line_end > 0 else len(text)
             message = "the text in quotes is not closed" if char == '"' else f"unexpected character `{char}`"

@@ -1,0 +1,81 @@
+"""Finds what is right by the rules and still likely to disappoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from upc.demands import explain_demands, solve
+from upc.diagnostics import Diagnostic
+from upc.ir import Graph, Node
+from upc.layers import Concatenate, ConvTranspose
+from upc.shape import window_span
+
+
+def lint(graph: Graph, warnings: Iterable[Diagnostic] = ()) -> list[Diagnostic]:
+    """All findings in the order of the source, the warnings of the build among them."""
+    findings = [*warnings]
+    for node in graph.nodes:
+        if isinstance(node.layer, ConvTranspose):
+            findings += _uneven_overlap(node, node.layer)
+    findings += _odd_sizes(graph)
+    once = {(d.code, d.span, d.message): d for d in reversed(findings)}
+    return sorted(
+        once.values(), key=lambda d: (d.span.source.name, d.span.start, d.code) if d.span else ("", 0, d.code)
+    )
+
+
+def overlap_map(kernel: int, stride: int, n: int, dilation: int = 1) -> tuple[int, ...]:
+    """How many kernel taps reach each pixel that a transposed convolution makes of `n` pixels, along one axis.
+
+    Shape:   n -> (n - 1) * stride + dilation * (kernel - 1) + 1
+    """
+    counts = [0] * ((n - 1) * stride + window_span(kernel, dilation))
+    for pixel in range(n):
+        for tap in range(kernel):
+            counts[pixel * stride + tap * dilation] += 1
+    return tuple(counts)
+
+
+def _period(kernel: int, stride: int, dilation: int) -> tuple[int, ...]:
+    """The taps that reach pixels far from the edges, over one stride."""
+    return tuple(sum((tap * dilation - phase) % stride == 0 for tap in range(kernel)) for phase in range(stride))
+
+
+def _uneven_overlap(node: Node, layer: ConvTranspose) -> list[Diagnostic]:
+    """Uneven overlap draws a checkerboard (Odena et al. 2016, doi:10.23915/distill.00003)."""
+    for kernel, stride, dilation in zip(layer.kernel_size, layer.strides, layer.dilation_rate, strict=True):
+        taps = _period(kernel, stride, dilation)
+        if len(set(taps)) == 1:
+            continue
+        pattern = ",".join(map(str, taps * 2 if stride < 5 else taps))
+        dilated = f" and dilation_rate {dilation}" if dilation > 1 else ""
+        message = (
+            f"kernel_size {kernel} with strides {stride}{dilated} overlaps unevenly: pixels get {pattern} taps in turn"
+        )
+        multiples = [n for n in (kernel - kernel % stride, kernel + stride - kernel % stride) if n]
+        even = " or ".join(str(n) for n in dict.fromkeys(multiples) if len(set(_period(n, stride, dilation))) == 1)
+        resized = "`up_sampling2d` and a `conv2d` draw no checkerboard"
+        hint = f"kernel_size={even} overlaps evenly; {resized}" if even else resized
+        return [Diagnostic("L0801", message, node.span, hint, severity="warning")]
+    return []
+
+
+def _odd_sizes(graph: Graph) -> list[Diagnostic]:
+    """Sizes that a net will not take because two of its branches would no longer fit together."""
+    solutions = solve(graph.demands)
+    findings = []
+    for sentence in explain_demands(graph):
+        name = sentence.split()[0]
+        solution = solutions.get(name)
+        if solution is None or solution.period == 1 or "must be at least" in sentence:
+            continue
+        joins = [d for d in graph.demands if d.kind == "equal"]
+        place = next(d for d in joins if f"line {d.span.line} " in sentence)
+        node = next(n for n in graph.nodes if n.path == place.path)
+        what = "concatenated" if isinstance(node.layer, Concatenate) else "joined"
+        hint = (
+            f"pad other pictures, `reflect_padding2d([[0, bottom], [0, right]])`, and crop the result; "
+            f"or crop the larger value before it is {what}"
+        )
+        findings.append(Diagnostic("L0802", sentence, place.span, hint, severity="warning"))
+    return findings
