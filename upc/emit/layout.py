@@ -1,0 +1,131 @@
+"""How emitted Python looks: literals, names, and lines broken the way `ruff format` leaves them."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import math
+import re
+from collections.abc import Iterable
+
+WIDTH = 100
+"""Longest emitted line."""
+
+INDENT = "    "
+
+
+class Code(str):
+    """Text that already is Python: written as it stands, where a plain `str` is written as a literal."""
+
+    __slots__ = ()
+
+
+def literal(value: object) -> str:
+    """A value as Python source: strings in double quotes, tuples with their items, Code as it stands."""
+    if isinstance(value, Code):
+        return str(value)
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    if isinstance(value, tuple):
+        return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, float) and math.isinf(value):
+        return f'float("{value}")'
+    return repr(value)
+
+
+class Names:
+    """Identifiers of one scope: legal, unlike any other in it, and as close to the wanted name as that allows."""
+
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
+        self._taken = {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *reserved}
+
+    def new(self, wanted: str) -> str:
+        """The wanted name, with `_` or a number behind it where it is taken."""
+        name = base = re.sub(r"\W|^(?=\d)", "_", wanted)
+        number = 2
+        if name in self._taken and not name.endswith("_"):
+            name = f"{base}_"
+        while name in self._taken:
+            name, number = f"{base}_{number}", number + 1
+        self._taken.add(name)
+        return name
+
+    def reserve(self, *names: str) -> None:
+        """Keep these from being given out."""
+        self._taken.update(names)
+
+
+def camel(name: str) -> str:
+    """`dcgan_faces` -> `DcganFaces`."""
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_")) or "_"
+
+
+_OPEN, _CLOSE = "([{", ")]}"
+
+
+def _groups(text: str) -> list[tuple[int, int]]:
+    """(start, end) of the outermost brackets, quotes respected."""
+    found, depth, start, quote, i = [], 0, 0, "", 0
+    while i < len(text):
+        c = text[i]
+        if quote:
+            i += c == "\\"
+            quote = "" if c == quote else quote
+        elif c in "\"'":
+            quote = c
+        elif c in _OPEN:
+            start = start if depth else i
+            depth += 1
+        elif c in _CLOSE:
+            depth -= 1
+            if not depth:
+                found.append((start, i))
+        i += 1
+    return found
+
+
+def _items(text: str) -> list[str]:
+    """What commas part at the outermost level."""
+    inside = _groups(text)
+    items, last, quote, i = [], 0, "", 0
+    while i < len(text):
+        if inside and i == inside[0][0]:
+            i = inside.pop(0)[1]
+        elif quote:
+            i += text[i] == "\\"
+            quote = "" if text[i] == quote else quote
+        elif text[i] in "\"'":
+            quote = text[i]
+        elif text[i] == ",":
+            items.append(text[last:i].strip())
+            last = i + 1
+        i += 1
+    return [*items, text[last:].strip()] if text[last:].strip() else items
+
+
+def fit(text: str, depth: int = 0, comment: str = "") -> str:
+    """One logical line, indented, broken inside its longest brackets until every piece fits.
+
+    Arguments of a call stay together on a line of their own if they fit there; otherwise one item a
+    line and a comma behind the last. The comment goes behind the line, or behind the opened bracket.
+    """
+    indent = INDENT * depth
+    note = f"  # {comment}" if comment else ""
+    groups = [(a, b) for a, b in _groups(text) if b > a + 1]
+    if len(indent + text + note) <= WIDTH or not groups:
+        return indent + text + note
+    start, end = max(groups, key=lambda g: g[1] - g[0])
+    items = _items(text[start + 1 : end])
+    lines = [indent + text[: start + 1] + note]
+    is_call = text[start] == "(" and start > 0 and (text[start - 1].isalnum() or text[start - 1] in "_)]")
+    if is_call and len(together := INDENT * (depth + 1) + ", ".join(items)) <= WIDTH and not _lone(items):
+        return "\n".join([*lines, together, indent + text[end:]])
+    lines += [fit(item + ("" if _lone(items) else ","), depth + 1) for item in items]
+    return "\n".join([*lines, indent + text[end:]])
+
+
+def _lone(items: list[str]) -> bool:
+    """A generator expression stands alone in its brackets and takes no comma."""
+    return len(items) == 1 and " for " in items[0]
