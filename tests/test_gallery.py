@@ -18,7 +18,12 @@ SQUARE = np.array([[1, 2], [3, 4]], np.float32)
 PICTURE = np.array([[4, 5, 8, 7], [1, 8, 8, 8], [3, 6, 6, 4], [6, 5, 7, 8]], np.float32)
 KERNEL = np.array([[10, -4, 10], [10, 0, 30], [30, 30, -1]], np.float32)
 PATCH = np.array([[614, 764], [591, 660]], np.float32)
-TRANSPOSED = [[6140, 5184, 3084, 7640], [12050, 11876, 21690, 29520], [24330, 47940, 40036, 19036], [17730, 37530, 19209, -660]]
+TRANSPOSED = [
+    [6140, 5184, 3084, 7640],
+    [12050, 11876, 21690, 29520],
+    [24330, 47940, 40036, 19036],
+    [17730, 37530, 19209, -660],
+]
 STRIDED = [
     [6140, -2456, 13780, -3056, 7640],
     [6140, 0, 26060, 0, 22920],
@@ -156,7 +161,10 @@ class TestValues:
 
     def test_a7(self, target):
         weights = kernel_weights("conv2d", KERNEL)
-        assert run("a7_transpose_as_matrix", PICTURE, target, net="convolution", weights=weights).tolist() == PATCH.tolist()
+        assert (
+            run("a7_transpose_as_matrix", PICTURE, target, net="convolution", weights=weights).tolist()
+            == PATCH.tolist()
+        )
         weights = kernel_weights("conv2d_transpose", KERNEL)
         assert run("a7_transpose_as_matrix", PATCH, target, net="transposed", weights=weights).tolist() == TRANSPOSED
 
@@ -164,7 +172,10 @@ class TestValues:
         """Each column of the matrix is what the convolution makes of one pixel."""
         pixels = np.eye(16, dtype=np.float32).reshape(16, 4, 4, 1)
         net = upc.load(
-            EXAMPLES / "a7_transpose_as_matrix.upc", net="convolution", target=target, weights=kernel_weights("conv2d", KERNEL)
+            EXAMPLES / "a7_transpose_as_matrix.upc",
+            net="convolution",
+            target=target,
+            weights=kernel_weights("conv2d", KERNEL),
         )
         matrix = net(pixels).reshape(16, 4).T
         assert (matrix @ PICTURE.ravel()).reshape(2, 2).tolist() == PATCH.tolist()
@@ -206,14 +217,20 @@ class TestValues:
         ("valid_size", {"size": 5, "stride": 2, "kernel": 3}, 11),
         ("valid_size", {"size": 5, "stride": 3, "kernel": 2}, 15),
         ("explicit_size", {}, 6 * 3 + 3 + 1 - 2 + 2),
-        ("explicit_size", {"size": 4, "stride": 2, "kernel": 3, "pad": 2, "extra": 1, "dilation": 2}, 3 * 2 + 4 + 1 - 4 + 1),
+        (
+            "explicit_size",
+            {"size": 4, "stride": 2, "kernel": 3, "pad": 2, "extra": 1, "dilation": 2},
+            3 * 2 + 4 + 1 - 4 + 1,
+        ),
     ],
 )
 def test_a6(capsys, net, defines, side):
     arguments = [word for name, value in defines.items() for word in ("-D", f"{name}={value}")]
     table = summary(capsys, "a6_transpose_sizes", "--net", net, *arguments)
     assert table["outputs"][0]["shape"] == [side, side, 1]
-    assert run("a6_transpose_sizes", np.ones((defines.get("size", 7),) * 2), "reference", net=net, defines=defines).shape == (side, side)
+    assert run(
+        "a6_transpose_sizes", np.ones((defines.get("size", 7),) * 2), "reference", net=net, defines=defines
+    ).shape == (side, side)
 
 
 @pytest.mark.parametrize("name", [name for name, *_ in FIGURES if name[0] == "d" and name[1] != "1"])

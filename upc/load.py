@@ -35,9 +35,9 @@ class Net:
 
     def summary(self) -> str:
         """The table of `upc summary`."""
-        from upc.summary import table
+        from upc.summary import summary
 
-        return table(self.graph)
+        return summary(self.graph)
 
 
 def load(
@@ -106,7 +106,9 @@ def check_inputs(graph: Graph, inputs: Sequence[Array]) -> None:
     for value, array in zip(graph.inputs, inputs, strict=True):
         if not isinstance(array, np.ndarray) or array.dtype != np.float32:
             got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-            raise refuse(f"input {value.name} must be a float32 array, got {got}", "`np.asarray(x, np.float32)` makes one")
+            raise refuse(
+                f"input {value.name} must be a float32 array, got {got}", "`np.asarray(x, np.float32)` makes one"
+            )
         if array.ndim != len(value.shape) + 1:
             wanted = ", ".join(("batch", *map(str, value.shape)))
             raise refuse(f"input {value.name} must have shape ({wanted}), got {show(array.shape)}")

@@ -25,7 +25,9 @@ def read_picture(path: Path, channels: int) -> Array:
     image_module = _pillow()
     if channels not in _MODES:
         raise error(
-            "E0811", f"a picture has 1, 3 or 4 channels; the net takes {channels}: give an .npy file", exit_code=EXIT_USAGE
+            "E0811",
+            f"a picture has 1, 3 or 4 channels; the net takes {channels}: give an .npy file",
+            exit_code=EXIT_USAGE,
         )
     try:
         with image_module.open(path) as image:
@@ -79,5 +81,7 @@ def _pillow() -> ModuleType:
         from PIL import Image
     except ImportError as cause:
         hint = "pip install 'upc[pictures]', or use .npy files"
-        raise error("E0810", "pictures need Pillow, which is not installed", hint=hint, exit_code=EXIT_MISSING) from cause
+        raise error(
+            "E0810", "pictures need Pillow, which is not installed", hint=hint, exit_code=EXIT_MISSING
+        ) from cause
     return Image

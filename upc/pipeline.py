@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 
-from upc import build, limits, parse, syntax
+from upc import __version__, build, limits, parse, syntax
 from upc.diagnostics import EXIT_USAGE, error
 from upc.ir import Graph, Literal
 from upc.source import Source
 from upc.units import Read, Report, folder_reader, read_source
 
 STDIN = "-"
+Emitter = Callable[..., str]
 
 
 def find(file: str | os.PathLike[str] | None) -> str:
@@ -60,17 +62,9 @@ def graph(
 
 def emit(built: Graph, target: str) -> str:
     """Stage 4: Graph to the source of a module; for Numba by way of passes and a Plan."""
-    if target == "numba":
-        from upc.emit import numba
-
-        return numba.emit(built)
-    if target == "keras":
-        from upc.emit import keras
-
-        return keras.emit(built)
-    from upc.emit import torch
-
-    return torch.emit(built)
+    emitter: Emitter = import_module(f"upc.emit.{target}").emit
+    source = built.span.source
+    return emitter(built, source_name=source.name, source_sha256=source.sha256, version=__version__)
 
 
 def folder_of(source: Source) -> Read:

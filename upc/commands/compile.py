@@ -7,7 +7,6 @@ module's machine code, so that its first use is quick. --emit prints one stage o
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -56,11 +55,11 @@ def _stage(options: argparse.Namespace) -> str:
         return syntax.show(pipeline.tree(shared.read_source(options))) + "\n"
     graph = shared.read_graph(options)
     if options.emit == "ir":
-        from upc.ir import show
+        from upc.ir_text import show_graph
 
-        return show(graph) + "\n"
+        return show_graph(graph)
     if options.emit == "plan":
-        return pipeline.show_plan(graph) + "\n"
+        return pipeline.show_plan(graph)
     return pipeline.emit(graph, options.target)
 
 

@@ -23,7 +23,12 @@ LATENT = "latent"
 def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_source(parser)
     parser.add_argument(
-        "--input", dest="inputs", action="append", required=True, metavar="[NAME=]FILE", help="x.npy, a picture or latent"
+        "--input",
+        dest="inputs",
+        action="append",
+        required=True,
+        metavar="[NAME=]FILE",
+        help="x.npy, a picture or latent",
     )
     parser.add_argument("-o", dest="output", metavar="FILE", help="write the result: .npy, .npz or .png")
     parser.add_argument("-n", dest="count", type=int, default=16, metavar="N", help="how many for latent (16)")
@@ -42,15 +47,14 @@ def run(options: argparse.Namespace) -> int:
     if options.output and suffix not in (".npy", ".npz", ".png"):
         raise shared.usage(f"cannot write {options.output}", hint="its name ends in .npy, .npz or .png")
     graph = shared.read_graph(options)
-    arrays = [_array(value, given, options) for value, given in zip(graph.inputs, _by_input(graph, options.inputs))]
+    given = _by_input(graph, options.inputs)
+    arrays = [_array(value, text, options) for value, text in zip(graph.inputs, given, strict=True)]
     net = load_graph(graph, target=options.target, weights=options.weights, seed=options.seed)
-    try:
-        result = net(*arrays)
-    except (ValueError, TypeError) as problem:
-        raise shared.usage(str(problem)) from problem
+    result = net(*arrays)
     outputs = result if isinstance(result, tuple) else (result,)
-    for output, values in zip(graph.outputs, outputs):
-        print(f"{output.name}: {show(values.shape)} from {values.min():.6g} to {values.max():.6g}, mean {values.mean():.6g}")
+    for output, values in zip(graph.outputs, outputs, strict=True):
+        figures = f"from {values.min():.6g} to {values.max():.6g}, mean {values.mean():.6g}" if values.size else "empty"
+        print(f"{output.name}: {show(values.shape)} {figures}")
     if options.output:
         _write(Path(options.output), suffix, graph, outputs)
         print(options.output)
@@ -86,7 +90,8 @@ def _array(value: Value, given: str, options: argparse.Namespace) -> Array:
         free = names_of(value.shape)
         if free:
             raise shared.usage(
-                f"input {value.name} of shape {show(value.shape)} has no fixed size", hint="give a picture or an .npy file"
+                f"input {value.name} of shape {show(value.shape)} has no fixed size",
+                hint="give a picture or an .npy file",
             )
         shape = (options.count, *value.shape)
         return np.random.RandomState(options.seed).standard_normal(shape).astype(np.float32)
@@ -94,7 +99,9 @@ def _array(value: Value, given: str, options: argparse.Namespace) -> Array:
     if path.suffix.lower() in SUFFIXES:
         channels = value.shape[-1]
         if len(value.shape) != 3 or not isinstance(channels, int):
-            raise shared.usage(f"input {value.name} of shape {show(value.shape)} is no picture", hint="give an .npy file")
+            raise shared.usage(
+                f"input {value.name} of shape {show(value.shape)} is no picture", hint="give an .npy file"
+            )
         return read_picture(path, channels)[np.newaxis]
     if path.suffix.lower() != ".npy":
         raise shared.usage(f"cannot tell what {given} is", hint="an .npy file, a picture (.png, .jpg) or latent")
@@ -115,7 +122,8 @@ def _write(path: Path, suffix: str, graph: Graph, outputs: tuple[Array, ...]) ->
 
     if suffix == ".npz":
         file = io.BytesIO()
-        np.savez(file, **{output.name: values for output, values in zip(graph.outputs, outputs)})
+        named = {output.name: values for output, values in zip(graph.outputs, outputs, strict=True)}
+        np.savez(file, allow_pickle=False, **named)
         write_atomic(path, file.getvalue())
         return
     if len(outputs) > 1:

@@ -14,6 +14,7 @@ from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError, draw, error, neare
 if TYPE_CHECKING:
     from upc.ir import Graph, Literal
     from upc.source import Source
+    from upc.units import Report
 
 
 TARGETS = ("numba", "keras", "torch")
@@ -57,6 +58,16 @@ def read_graph(options: argparse.Namespace) -> Graph:
 
     tree = pipeline.tree(read_source(options))
     return pipeline.graph(tree, options.net, defines(options), lambda warning: report((warning,), options))
+
+
+def read_graphs(options: argparse.Namespace, warn: Report | None = None) -> list[Graph]:
+    """The graph that --net names, or those of all nets of FILE."""
+    from upc import build, pipeline
+
+    tree = pipeline.tree(read_source(options))
+    names = [options.net] if options.net is not None else build.nets(tree) or [None]
+    warn = warn or (lambda warning: report((warning,), options))
+    return [pipeline.graph(tree, name, defines(options), warn) for name in names]
 
 
 def defines(options: argparse.Namespace) -> dict[str, Literal]:
@@ -105,3 +116,9 @@ def misspelt(name: str, known: Iterable[str]) -> str | None:
     known = sorted(known)
     close = nearest(name, known)
     return f"did you mean {close}?" if close else f"there is {', '.join(known)}" if known else None
+
+
+def progress(options: argparse.Namespace, words: str) -> None:
+    """Say on stderr what is being done, with `-v`."""
+    if options.verbose:
+        print(f"upc: {words}", file=sys.stderr)
