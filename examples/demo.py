@@ -58,7 +58,8 @@ def main() -> None:
     print(f"b4_dcgan_faces.upc compiled and sampled in {seconds:.1f} s: {height}x{width} pixels (untrained weights)")
 
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(picture_bytes(grid([*held_out[:SHOWN], *drawn[:SHOWN]], columns=SHOWN)))
+    sheet = grid([*held_out[:SHOWN], *drawn[:SHOWN]], columns=SHOWN)
+    output.write_bytes(picture_bytes(sheet.repeat(2, axis=0).repeat(2, axis=1)))
     print(output)
 
 

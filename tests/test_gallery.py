@@ -247,3 +247,13 @@ def test_c1_draws_digits_it_was_not_trained_on():
     ring = np.clip(2.5 - abs(np.hypot(x * 1.4, y) - 8), 0, 1)
     drawn = run("c1_autoencoder", ring, "reference", weights=EXAMPLES / "c1_autoencoder.safetensors")
     assert np.abs(drawn - ring).mean() < 0.5 * np.abs(drawn.mean() - ring).mean()
+
+
+def test_the_language_of_the_readme_builds(capsys, tmp_path):
+    readme = (EXAMPLES.parent / "README.md").read_text()
+    file = tmp_path / "faces.upc"
+    file.write_text(readme.split("```\n", 2)[1])
+    assert main(["summary", str(file), "--json"]) == 0
+    shown = capsys.readouterr()
+    faces, skip = json.loads(shown.out)
+    assert (faces["params"], skip["outputs"][0]["shape"], shown.err) == (3_585_219, ["H", "W", 3], "")
