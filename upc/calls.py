@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from upc import limits, syntax
+from upc.call_problems import Arguments, argument_problem, callers, shape_problem
 from upc.demands import depth, holds_always, never_equal
-from upc.diagnostics import Diagnostic, nearest
+from upc.diagnostics import nearest
 from upc.evaluate import UNKNOWN, Bound, Unknown, ValueProblem, evaluate, show, unknown_name
 from upc.ir import Demand, Frame, Layer, LayerError, Literal, Node, Value
 from upc.layers import LAYERS, construct
@@ -20,22 +21,10 @@ if TYPE_CHECKING:
     from upc.expand import Expansion, Scope
 
 Result = Value | Unknown
-Notes = tuple[tuple[Span, str], ...]
 
 LARGEST_SIZE = 2**31 - 1
 _DEEPEST_SIZE = 40
 """Divisions inside divisions that a free size may go through."""
-
-
-@dataclass(slots=True)
-class Arguments:
-    """A call's arguments, worked out: extra input values, literals, and where each was written."""
-
-    values: list[tuple[Value, Span]] = field(default_factory=list)
-    positional: list[tuple[Bound, syntax.Argument]] = field(default_factory=list)
-    named: dict[str, tuple[Bound, syntax.Argument]] = field(default_factory=dict)
-    trainable: bool = True
-    broken: bool = False
 
 
 def call(expansion: Expansion, action: syntax.Call, scope: Scope, current: Result | None) -> tuple[Result, ...]:
@@ -65,14 +54,8 @@ def _layer(expansion: Expansion, action: syntax.Call, scope: Scope, current: Res
     if given.broken:
         return (UNKNOWN,)
     path = _path(action.name.text, scope)
-    try:
-        layer = construct(
-            action.name.text,
-            [value for value, _ in given.positional],
-            {name: value for name, (value, _) in given.named.items()},
-        )
-    except LayerError as e:
-        expansion.report(_argument_problem(e, action, card, given, scope))
+    layer = _construct(expansion, action, card, given, scope)
+    if layer is None:
         return (UNKNOWN,)
     count = 1 + len(given.values)
     least, most = card.arity
@@ -83,7 +66,8 @@ def _layer(expansion: Expansion, action: syntax.Call, scope: Scope, current: Res
         )
         return (UNKNOWN,)
     if most is not None and count > most:
-        message = f"`{layer.name}` works on {'the current value' if most == 1 else f'{most} values'}, got {count}"
+        works_on = "the current value alone" if most == 1 else f"{most} values, got {count}"
+        message = f"`{layer.name}` works on {works_on}"
         elsewhere = "start a branch at another value with `from name { ... }`" if most == 1 else None
         expansion.problem("E0306", message, given.values[most - 1][1], elsewhere)
         return (UNKNOWN,)
@@ -96,12 +80,32 @@ def _layer(expansion: Expansion, action: syntax.Call, scope: Scope, current: Res
         weights = layer.weights(shapes)
         demands = _demands(layer, shapes, outputs, path, action.span)
     except LayerError as e:
-        expansion.report(_shape_problem(expansion, e, action, card, given, values, scope))
+        expansion.report(shape_problem(expansion, e, action, card, given, values, scope))
         return (UNKNOWN,)
     results = tuple(Value(path if i == 0 else f"{path}:{i}", shape) for i, shape in enumerate(outputs))
     trainable = given.trainable and scope.trainable
     expansion.add(Node(path, layer, values, results, weights, action.span, trainable, scope.frames), demands)
     return results
+
+
+def _construct(
+    expansion: Expansion, action: syntax.Call, card: type[Layer], given: Arguments, scope: Scope
+) -> Layer | None:
+    """The layer's card, or None with every argument at fault reported."""
+    named = {name: value for name, (value, _) in given.named.items()}
+    failed = False
+    while True:
+        try:
+            layer = construct(action.name.text, [value for value, _ in given.positional], named)
+            return None if failed else layer
+        except LayerError as e:
+            if failed and e.argument is None:
+                return None  # it may only miss what has been taken away
+            expansion.report(argument_problem(e, action, card, given, scope))
+            failed = True
+            if e.argument not in named:
+                return None
+            del named[e.argument]
 
 
 def _path(kind: str, scope: Scope) -> str:
@@ -167,81 +171,6 @@ def _arguments(
         else:
             given.named[argument.name.text] = (value, argument)
     return given
-
-
-def _argument_problem(
-    e: LayerError, action: syntax.Call, card: type[Layer], given: Arguments, scope: Scope
-) -> Diagnostic:
-    fields = [f.name for f in card.arguments()]
-    span, written = _written(e.argument, action, card, given)
-    message, hint, code = e.message, e.hint, "E0303"
-    if e.argument is not None and e.argument not in fields and e.argument in given.named:
-        name = given.named[e.argument][1].name
-        assert name is not None
-        if e.argument == "name":
-            hint = f"`as` names the result: `{action.name.text}(...) as name`"
-        return Diagnostic("E0308", message, name.span, hint, callers(scope))
-    if e.argument is None:
-        code = "E0309"
-        hint = hint or f"{action.name.text} takes {_signature(card)}"
-    elif message.startswith("expected"):
-        message = f"`{e.argument}` of `{action.name.text}`: {message}"
-    if isinstance(written, syntax.Word) and written.text not in scope.names:
-        near = nearest(written.text, [n for n, bound in scope.names.items() if not isinstance(bound, Value)])
-        if written.text[0].isupper():
-            hint = "capital names are free sizes, known when the net runs; arguments need numbers or parameters"
-        elif near and not e.hint:
-            hint = f"did you mean the parameter `{near}`?"
-    return Diagnostic(code, message, span, hint, callers(scope))
-
-
-def _signature(card: type[Layer]) -> str:
-    shown = [f.name if f.default is MISSING else f"[{f.name}]" for f in card.arguments()]
-    return f"({', '.join(shown)})"
-
-
-def _written(
-    argument: str | None, action: syntax.Call, card: type[Layer], given: Arguments
-) -> tuple[Span, syntax.Expression | None]:
-    """Where an argument stands, or the layer's name where it was left to its default."""
-    if argument in given.named:
-        value = given.named[argument][1].value
-        return value.span, value
-    places = [f for f in card.arguments() if not f.metadata["keyword"]]
-    for place, f in enumerate(places):
-        if f.name == argument and place < len(given.positional):
-            first, last = given.positional[place][1], given.positional[-1 if f.metadata["variadic"] else place][1]
-            return first.span.to(last.span), first.value
-    return action.name.span, None
-
-
-def _shape_problem(
-    expansion: Expansion,
-    e: LayerError,
-    action: syntax.Call,
-    card: type[Layer],
-    given: Arguments,
-    values: tuple[Value, ...],
-    scope: Scope,
-) -> Diagnostic:
-    """A shape error, with the places where the values at fault were made."""
-    span, written = _written(e.argument, action, card, given)
-    extra = [given.values[i - 1][1] for i in e.inputs if 0 < i <= len(given.values)]
-    if written is None and extra:
-        span = extra[0]
-    at_fault = e.inputs or range(len(values))
-    notes: Notes = ()
-    for i in dict.fromkeys(i for i in at_fault if i < len(values)):
-        made = expansion.made.get(values[i].name)
-        if made is not None:
-            which = "the current value" if i == 0 else "the other value"
-            notes += ((made, f"{which}, {show_shape(values[i].shape)}, is made here"),)
-    return Diagnostic("E0401", e.message, span, e.hint, notes + callers(scope))
-
-
-def callers(scope: Scope) -> Notes:
-    """Where the block that a statement stands in was called from, innermost first."""
-    return tuple((span, f"in `{name}`, called here") for name, span in reversed(scope.callers[-3:]))
 
 
 def _demands(

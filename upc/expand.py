@@ -12,7 +12,7 @@ from upc.diagnostics import Diagnostic
 from upc.evaluate import UNKNOWN, Bound, Unknown, ValueProblem, evaluate, show, unknown_name
 from upc.ir import Demand, Frame, Graph, Literal, Node, Output, Value
 from upc.names import check_identifier, words_of
-from upc.shape import Dim, Shape, free
+from upc.shape import Dim, Shape, free, names_of
 from upc.source import Span
 from upc.units import Report, Unit
 
@@ -186,7 +186,12 @@ class Expansion:
                     hint = problem.hint or "free sizes are capital names: `[H, W, 3]`"
                     self.report(replace(problem, hint=hint))
                 continue
-            value = self.value(item, scope.names)
+            try:
+                value = evaluate(item, scope.names)
+            except ValueProblem as e:
+                alone = "a free size stands alone: `[H, W, 3]`" if e.diagnostic.code == "E0204" else e.diagnostic.hint
+                self.report(replace(e.diagnostic, hint=alone))
+                continue
             if value is UNKNOWN:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= calls.LARGEST_SIZE:
@@ -299,7 +304,11 @@ class Expansion:
         demands = tuple(dict.fromkeys(d for d in self.demands if d.path in live))
         for name, solution in solve(demands).items():
             if not solution:
-                places = tuple((d.span, f"{d.left} = {d.right}") for d in demands if d.kind == "equal")[:3]
+                places = tuple(
+                    (d.span, f"{d.left} = {d.right}")
+                    for d in demands
+                    if d.kind == "equal" and name in names_of((d.left, d.right))
+                )[:3]
                 self.problem(
                     "E0402", f"no {name} meets all that the net demands of it", self.net.name.span, None, places
                 )

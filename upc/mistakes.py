@@ -7,7 +7,7 @@ signature. A real mistake is then recognised by its own surroundings, the most p
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -22,19 +22,19 @@ KEYWORDS = frozenset({"net", "block", "use", "input", "output", "repeat", "from"
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What to say where the parser stops as it does in the examples; `after` puts the caret behind the word before."""
+    """What to say where the parser stops as it does in the examples."""
 
     message: str
     hint: str
     examples: tuple[str, ...]
-    after: bool = False
+    caret: str = "token"
 
 
 @cache
 def mistakes() -> tuple[Mistake, ...]:
     """The table of `grammar/mistakes.toml`."""
     table = tomllib.loads(resources.read("grammar/mistakes.toml"))
-    return tuple(Mistake(m["say"], m["hint"], tuple(m["examples"]), m.get("after", False)) for m in table["mistake"])
+    return tuple(Mistake(m["say"], m["hint"], tuple(m["examples"]), m.get("caret", "token")) for m in table["mistake"])
 
 
 _FOREIGN = {
@@ -73,6 +73,12 @@ def starts_line(source: Source, tokens: Sequence[Token], at: int) -> bool:
     return "\n" in source.text[tokens[at - 1].end_pos : tokens[at].start_pos]
 
 
+def starts_call(source: Source, tokens: Sequence[Token], at: int) -> bool:
+    """Whether a token is the parenthesis after a name that begins a line."""
+    named = tokens[at].type == "LPAR" and at > 0 and tokens[at - 1].type == "NAME"
+    return named and starts_line(source, tokens, at - 1)
+
+
 def explain(source: Source, tokens: Sequence[Token], at: int, expected: frozenset[str]) -> Diagnostic:
     """What to say where the parser stopped: at token `at`, when it could have gone on with `expected`."""
     token, previous = tokens[at], tokens[at - 1] if at else None
@@ -104,11 +110,22 @@ def explain(source: Source, tokens: Sequence[Token], at: int, expected: frozense
     mistake = _recognise(source, tokens, at)
     if mistake is not None:
         words = {"token": str(token), "previous": str(previous), "opener": _opener_name(tokens, opener)}
-        place = behind if mistake.after else here
-        return Diagnostic(
-            "E0106", mistake.message.format(**words), place, mistake.hint.format(**words), note * mistake.after
-        )
+        if mistake.caret == "behind" and at > 1 and starts_call(source, tokens, at):
+            end = tokens[at - 2].end_pos or 0
+            behind = Span(source, end, end)
+        before = _span(source, previous) if previous else here
+        place = {"token": here, "behind": behind, "previous": before}[mistake.caret]
+        bracketed = mistake.caret == "behind" and opener is not None and tokens[opener].type != "LBRACE"
+        message, hint = _filled(mistake.message, words), _filled(mistake.hint, words)
+        return Diagnostic("E0106", message, place, hint, note if bracketed else ())
     return Diagnostic("E0106", f"expected {_names(expected)}, got {_name(token)}", here)
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    """Only these three are replaced: hints are full of the language's own braces."""
+    for word, value in words.items():
+        text = text.replace(f"{{{word}}}", value)
+    return text
 
 
 def _recognise(source: Source, tokens: Sequence[Token], at: int) -> Mistake | None:
@@ -144,9 +161,7 @@ def _signatures(source: Source, tokens: Sequence[Token], at: int) -> tuple[Signa
     before = _class(tokens[at - 1]) if at > 0 else ""
     further = _class(tokens[at - 2]) if at > 1 else ""
     token = _class(tokens[at])
-    # A layer's name that begins a line counts as the line's start when the parser stumbles over its parenthesis.
-    named = tokens[at].type == "LPAR" and at > 0 and tokens[at - 1].type == "NAME"
-    begins = starts_line(source, tokens, at - 1 if named else at)
+    begins = starts_line(source, tokens, at) or starts_call(source, tokens, at)
     return (
         (context, further, before, token, begins),
         (context, further, before, token),

@@ -29,6 +29,9 @@ _CONTROLS = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)"
 )
 
+# What a quote that begins no proper string most likely meant to enclose.
+_OPEN_TEXT = {'"': re.compile(r'"[^,)\]}\n]*'), "'": re.compile(r"'([^'\n]*')?")}
+
 _CHARACTER_HINTS = {
     "'": 'text stands in double quotes: "same"',
     '"': 'text in double quotes ends on the line it began: "same"',
@@ -58,6 +61,9 @@ def parse(source: Source) -> syntax.File:
     """The tree of a source. Raises UpcError with every syntax error found."""
     scan = _scan(source)
     tree, errors = _drive(scan.tokens, source) if not scan.fatal else (None, [])
+    # What was cut out of a line would be missed by the parser, too.
+    lines = {d.span.line for d in scan.errors if d.span}
+    errors = [d for d in errors if d.span and d.span.line not in lines]
     errors = sorted(scan.errors + errors, key=lambda d: d.span.start if d.span else 0)
     if errors or tree is None:
         raise UpcError(errors[: limits.DIAGNOSTICS])
@@ -83,7 +89,7 @@ def _scan(source: Source) -> _Scan:
 
     def blank(match: re.Match[str]) -> str:
         if len(errors) < limits.DIAGNOSTICS:
-            message = f"control character U+{ord(match[0]):04X} is not allowed, in comments neither"
+            message = f"control character U+{ord(match[0]):04X} is not allowed, not even in comments"
             errors.append(Diagnostic("E0102", message, Span(source, match.start(), match.end())))
         return " "
 
@@ -107,16 +113,15 @@ def _scan(source: Source) -> _Scan:
         except UnexpectedCharacters as e:
             at = e.pos_in_stream or 0
             char = text[at]
-            line_end = text.find("\n", at) if '"' in char else at + 1
-            line_end = line_end if line_end > 0 else len(text)
+            end = _OPEN_TEXT[char].match(text, at).end() if char in _OPEN_TEXT else at + 1  # type: ignore[union-attr]
             message = "the text in quotes is not closed" if char == '"' else f"unexpected character `{char}`"
             hint = _CHARACTER_HINTS.get(char, "names are letters a to z, digits and _" if char.isalnum() else None)
-            errors.append(Diagnostic("E0103" if char == '"' else "E0101", message, Span(source, at, line_end), hint))
+            errors.append(Diagnostic("E0103" if char == '"' else "E0101", message, Span(source, at, end), hint))
             if len(errors) >= limits.DIAGNOSTICS:
                 return _Scan([], (), errors, True)
             # A string stands in for an open one, so that what follows is read as it was meant.
-            filler = " " if char != '"' else '""'.ljust(line_end - at) if line_end - at > 1 else " "
-            text = text[:at] + filler + text[line_end:]
+            filler = '""'.ljust(end - at) if end - at > 1 else " "
+            text = text[:at] + filler + text[end:]
     fatal = _limit(tokens, source, errors)
     return _Scan(tokens, tuple(comments), errors, fatal)
 
@@ -201,6 +206,7 @@ def _resume(parser: InteractiveParser, tokens: list[Token], at: int, source: Sou
         return depth > 0
 
     braces = 0
+    at -= mistakes.starts_call(source, tokens, at)
     for here in range(at, len(tokens) - 1):
         kind = tokens[here].type
         if kind == "LBRACE":
@@ -209,7 +215,7 @@ def _resume(parser: InteractiveParser, tokens: list[Token], at: int, source: Sou
             braces -= 1
         elif (kind == "RBRACE" and unwind("RBRACE")) or (kind in _ITEMS and not braces and unwind("NET")):
             return here
-        elif kind in _STATEMENTS and not braces and here > at - 1 and mistakes.starts_line(source, tokens, here):
+        elif kind in _STATEMENTS and not braces and mistakes.starts_line(source, tokens, here):
             called = kind != "NAME" or tokens[here + 1].type == "LPAR"
             if called and unwind("REPEAT"):
                 return here

@@ -9,7 +9,7 @@ from typing import Any
 
 from upc.demands import explain_demands
 from upc.ir import Graph, Node, Value
-from upc.shape import Shape, Size, evaluate, names_of, show
+from upc.shape import Dim, Shape, Size, evaluate, names_of, show
 
 _FLOAT_BYTES = 4
 
@@ -116,9 +116,19 @@ def _multiply_adds(node: Node, sizes: Mapping[str, int]) -> Work:
             tried = {**sizes, **{name: scale + 480 * i for i, name in enumerate(names)}}
             each.add(Fraction(_count(node, tried) or 0, prod(_known(pixels, tried) or (1,))))
         if len(each) == 1 and (number := each.pop()).denominator == 1:
-            free = [str(d) if str(d).isidentifier() else f"({d})" for d in pixels if isinstance(d, Size)]
-            return {"*".join(free): int(number) * prod(d for d in pixels if isinstance(d, int))}
+            product = [_factor(d) for d in pixels]
+            return {"*".join(text for _, text in product if text): int(number) * prod(n for n, _ in product)}
     return {"its sizes": 1}
+
+
+def _factor(dim: Dim) -> tuple[int, str]:
+    """A dimension as a number times something in the free sizes."""
+    if isinstance(dim, int):
+        return dim, ""
+    if len(dim.terms) == 1 and not dim.constant:
+        ((atom, factor),) = dim.terms
+        return factor, atom if isinstance(atom, str) else f"({atom})"
+    return 1, f"({dim})"
 
 
 def _count(node: Node, sizes: Mapping[str, int]) -> int | None:

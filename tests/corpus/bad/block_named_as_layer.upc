@@ -1,0 +1,9 @@
+block relu() {
+  tanh()
+}
+
+net n {
+  input x: [8, 6, 3]
+  relu()
+  output y
+}

@@ -1,0 +1,5 @@
+net n {
+  input x: [8, 8, C]
+  conv2d(8, 3)
+  output y
+}

@@ -1,0 +1,5 @@
+net n {
+  input x: [2 * H, W, 3]
+  relu()
+  output y
+}

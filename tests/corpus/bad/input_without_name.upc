@@ -1,0 +1,5 @@
+net n {
+  input: [8, 6, 3]
+  relu()
+  output y
+}

@@ -1,0 +1,5 @@
+net n {
+  input repeat: [8, 6, 3]
+  relu() as output
+  output y
+}

@@ -1,0 +1,3 @@
+input x: [8]
+relu()
+output y

@@ -1,0 +1,10 @@
+block twice(filters) {
+  conv2d(filters, 3)
+  conv2d(filters, 3)
+}
+
+net n {
+  input x: [8, 6, 3]
+  twise(8)
+  output y
+}

@@ -1,0 +1,4 @@
+net n {
+  relu()
+  output y
+}

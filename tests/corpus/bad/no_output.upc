@@ -1,0 +1,4 @@
+net n {
+  input x: [8]
+  relu()
+}

@@ -1,0 +1,10 @@
+block up(n) {
+  dense(n)
+  output z
+}
+
+net n {
+  input x: [8, 6, 3]
+  up(3)
+  output y
+}

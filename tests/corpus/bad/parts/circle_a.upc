@@ -1,0 +1,5 @@
+use "circle_b.upc"
+
+block a() {
+  relu()
+}

@@ -1,0 +1,5 @@
+use "circle_a.upc"
+
+block b() {
+  relu()
+}

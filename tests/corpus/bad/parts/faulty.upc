@@ -1,0 +1,4 @@
+block a() {
+  relu(
+  tanh()
+}

@@ -1,0 +1,5 @@
+net lambda {
+  input class: [8]
+  relu() as del
+  output yield
+}

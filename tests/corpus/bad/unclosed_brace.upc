@@ -1,0 +1,6 @@
+net n {
+  input x: [8, 6, 3]
+  repeat 2 {
+    relu()
+  output y
+}

@@ -1,0 +1,5 @@
+net n(latent=8) {
+  input x: [latnet]
+  dense(4)
+  output y
+}

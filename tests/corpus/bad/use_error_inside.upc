@@ -1,0 +1,7 @@
+use "parts/blocks.upc"
+
+net n {
+  input x: [8, 6, 3]
+  widen("a")
+  output y
+}

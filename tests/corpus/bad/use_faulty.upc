@@ -1,0 +1,7 @@
+use "parts/faulty.upc"
+
+net n {
+  input x: [8, 6, 3]
+  relu()
+  output y
+}

@@ -1,0 +1,7 @@
+use blocks
+
+net n {
+  input x: [8, 6, 3]
+  relu()
+  output y
+}

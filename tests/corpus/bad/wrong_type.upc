@@ -1,0 +1,7 @@
+net n {
+  input x: [8, 6, 3]
+  conv2d(8, 3, use_bias=1)
+  conv2d(2.5, 3)
+  conv2d(8, [3, 3, 3])
+  output y
+}
