@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -32,7 +33,9 @@ def read_picture(path: Path, channels: int) -> Array:
     try:
         with image_module.open(path) as image:
             pixels = np.asarray(image.convert(_MODES[channels]), np.float32)
-    except image_module.UnidentifiedImageError as cause:
+    except (OSError, SyntaxError, image_module.DecompressionBombError) as cause:
+        if isinstance(cause, OSError) and cause.errno:  # the file's trouble, not the picture's
+            raise
         raise error("E0812", f"{path} is not a picture that Pillow can read", exit_code=EXIT_USAGE) from cause
     return (pixels / np.float32(255)).reshape(pixels.shape[0], pixels.shape[1], channels)
 
@@ -46,7 +49,7 @@ def picture_bytes(picture: Array) -> bytes:
 
     levels = np.rint(np.nan_to_num(picture).clip(0, 1) * 255).astype(np.uint8)
     mode = _MODES[levels.shape[2]]
-    image = _pillow().fromarray(levels[:, :, 0] if mode == "L" else levels, mode)
+    image = _pillow().fromarray(levels[:, :, 0] if mode == "L" else levels)
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
@@ -78,10 +81,9 @@ def as_picture(values: Array, graph: Graph, output: int = 0) -> Array:
 
 def _pillow() -> ModuleType:
     try:
-        from PIL import Image
+        return import_module("PIL.Image")
     except ImportError as cause:
         hint = "pip install 'upc[pictures]', or use .npy files"
         raise error(
             "E0810", "pictures need Pillow, which is not installed", hint=hint, exit_code=EXIT_MISSING
         ) from cause
-    return Image

@@ -35,11 +35,14 @@ def run(options: argparse.Namespace) -> int:
     folder = Path(options.output)
     if folder.exists() and not folder.is_dir():
         raise shared.usage(f"{folder} is a file", hint="-o names a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    with shared.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     module, stored = folder / f"{graph.name}.py", folder / f"{graph.name}.safetensors"
     # The module comes last: where it stands, its weights do too.
-    weights.save(stored, arrays)
-    write_atomic(module, text)
+    with shared.writing(stored):
+        weights.save(stored, arrays)
+    with shared.writing(module):
+        write_atomic(module, text)
     if options.target == "numba":
         shared.progress(options, f"compiling {module}")
         _warm(module)

@@ -27,5 +27,6 @@ def run(options: argparse.Namespace) -> int:
     if path is None:
         sys.stdout.write(text)
     else:
-        write_atomic(path, text.encode())
+        with shared.writing(path):
+            write_atomic(path, text)
     return 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from upc.commands import shared
 
@@ -33,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
         elif file == pipeline.STDIN:
             sys.stdout.write(text)
         elif text != source.text:
-            write_atomic(file, text)
+            with shared.writing(Path(file)):
+                write_atomic(file, text)
             shared.progress(options, f"formatted {file}")
     return EXIT_MISMATCH if changed else 0

@@ -39,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from upc.files import write_atomic
     from upc.load import load_graph
 
     if options.count < 1:
@@ -56,7 +57,9 @@ def run(options: argparse.Namespace) -> int:
         figures = f"from {values.min():.6g} to {values.max():.6g}, mean {values.mean():.6g}" if values.size else "empty"
         print(f"{output.name}: {show(values.shape)} {figures}")
     if options.output:
-        _write(Path(options.output), suffix, graph, outputs)
+        content = _content(options.output, suffix, graph, outputs)
+        with shared.writing(Path(options.output)):
+            write_atomic(options.output, content)
         print(options.output)
     return 0
 
@@ -116,25 +119,22 @@ def _array(value: Value, given: str, options: argparse.Namespace) -> Array:
     return np.ascontiguousarray(batch, np.float32)
 
 
-def _write(path: Path, suffix: str, graph: Graph, outputs: tuple[Array, ...]) -> None:
-    from upc.files import write_atomic
+def _content(name: str, suffix: str, graph: Graph, outputs: tuple[Array, ...]) -> bytes:
+    """The bytes of the file that -o names."""
     from upc.pictures import as_picture, grid, picture_bytes
 
+    file = io.BytesIO()
     if suffix == ".npz":
-        file = io.BytesIO()
         named = {output.name: values for output, values in zip(graph.outputs, outputs, strict=True)}
         np.savez(file, allow_pickle=False, **named)
-        write_atomic(path, file.getvalue())
-        return
+        return file.getvalue()
     if len(outputs) > 1:
-        raise shared.usage(f"the net has {len(outputs)} outputs; {path} holds one", hint="write an .npz file")
+        raise shared.usage(f"the net has {len(outputs)} outputs; {name} holds one", hint="write an .npz file")
     (values,) = outputs
     if suffix == ".npy":
-        file = io.BytesIO()
         np.save(file, values)
-        write_atomic(path, file.getvalue())
-        return
-    if values.ndim != 4 or values.shape[-1] not in (1, 3, 4):
+        return file.getvalue()
+    if values.ndim != 4 or values.shape[-1] not in (1, 3, 4) or not values.size:
         raise shared.usage(f"a result of shape {show(values.shape)} is no picture", hint="write an .npy file")
     pictures = as_picture(values, graph)
-    write_atomic(path, picture_bytes(pictures[0] if len(pictures) == 1 else grid(pictures)))
+    return picture_bytes(pictures[0] if len(pictures) == 1 else grid(pictures))

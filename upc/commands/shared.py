@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,6 +110,15 @@ def destination(output: str | None, name: str) -> Path | None:
         return None
     path = Path(output)
     return path / name if path.is_dir() or output.endswith(("/", os.sep)) else path
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says about a file that cannot be written into one clear error."""
+    try:
+        yield
+    except OSError as problem:
+        raise error("E0803", f"cannot write {path}: {problem.strerror}", exit_code=EXIT_USAGE) from None
 
 
 def misspelt(name: str, known: Iterable[str]) -> str | None:
