@@ -333,7 +333,7 @@ class TestRun:
 
     def test_without_pillow_is_4(self, capsys, folder, monkeypatch):
         write(folder, "free.upc", FREE)
-        monkeypatch.setitem(sys.modules, "PIL", None)
+        monkeypatch.setitem(sys.modules, "PIL.Image", None)
         code, out, err = self.run(capsys, "--input", "in.png")
         assert (code, out) == (4, "") and "pip install 'upc[pictures]'" in err
 
