@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import jinja2
@@ -50,6 +50,7 @@ def environment(target: str) -> jinja2.Environment:
     env.filters["arg"] = _arg
     env.filters["first_arg"] = _first_arg
     env.filters["code"] = Code
+    env.filters["nested"] = _nested
     return env
 
 
@@ -67,6 +68,11 @@ def _first_arg(value: Any, name: str, end: str = "") -> Code:
     return Code("" if value is None else f"{name}={literal(value)}{end}")
 
 
+def _nested(values: Sequence[str], function: str) -> Code:
+    """`f(f(a, b), c)`: a function of two applied to any number."""
+    return Code(reduce(lambda a, b: f"{function}({a}, {b})", values))
+
+
 def macro(target: str, table: str, name: str) -> Any:
     """A macro of `<table>.j2`, as a function that gives Code."""
     found = getattr(environment(target).get_template(f"{table}.j2").module, name)
@@ -82,7 +88,8 @@ def signature(graph: Graph, shown: Any = show) -> str:
 
 def header(source_name: str, source_sha256: str, version: str) -> str:
     """Where a module comes from."""
-    return f"Emitted by upc {version} from {base_name(source_name)}, whose lines the comments name.\nsha256 {source_sha256}"
+    name = base_name(source_name)
+    return f"Emitted by upc {version} from {name}, whose lines the comments name.\nsha256 {source_sha256}"
 
 
 def place(span: Span, source_name: str) -> str:

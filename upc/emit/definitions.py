@@ -161,12 +161,12 @@ class Definitions:
         for i, (scope, _) in enumerate(group):
             self._uses[id(scope)] = definition, tuple(column[i] for column in parameters)
 
-    def _items(self, scope: Scope) -> Iterator[Item]:
+    def items(self, scope: Scope) -> Iterator[Item]:
         """The scope's items, loops whose turns turned out not to be alike laid out."""
         for item in scope.items:
             if isinstance(item, Loop) and len({self._uses[id(turn)][0] for turn in item.turns}) > 1:
                 for turn in item.turns:
-                    yield from self._items(turn)
+                    yield from self.items(turn)
             else:
                 yield item
 
@@ -180,7 +180,7 @@ class Definitions:
         numbers: dict[Value, int] = {v: i for i, v in enumerate(scope.inputs)}
         leaves: list[_Leaf] = []
         parts: list[Any] = []
-        for item in self._items(scope):
+        for item in self.items(scope):
             flow = tuple(numbers[v] for v in item.inputs)
             numbers.update({v: len(numbers) + i for i, v in enumerate(item.outputs)})
             common: Any
@@ -219,7 +219,7 @@ class Definitions:
         def name(path: str) -> str:
             return next(values) if scope.kind == "turn" and self.named else path[len(scope.prefix) :]
 
-        for item in self._items(scope):
+        for item in self.items(scope):
             if isinstance(item, Node):
                 layer_name = name(item.path)
                 steps = tuple(

@@ -15,6 +15,7 @@ from upc.emit.definitions import Step
 from upc.emit.layout import Code, literal
 from upc.ir import Layer, Node
 from upc.layers import (
+    Add,
     Average,
     AveragePooling,
     BatchNormalization,
@@ -62,7 +63,6 @@ from upc.layers import (
     Tanh,
     UpSampling,
     ZeroPadding,
-    Add,
 )
 from upc.shape import conv_transpose_crop, same_padding, window_span
 
@@ -234,7 +234,7 @@ def _up_sampling(layer: UpSampling, node: Node) -> Steps:
 
 def _resizing(layer: Resizing, node: Node) -> Steps:
     (shape,) = node.input_shapes
-    if layer.coordinates == "half_pixel" and layer.interpolation == "bilinear" or _whole_ratio(layer, shape):
+    if (layer.coordinates == "half_pixel" and layer.interpolation == "bilinear") or _whole_ratio(layer, shape):
         height, width = layer.target
         return (Step("resizing", {"height": height, "width": width, "interpolation": layer.interpolation}),)
     return (Step("resampling", {"size": layer.target, "factor": None, **_resampling(layer)}),)
