@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeGuard
 
@@ -34,6 +35,9 @@ def _to_float32(raw: Array) -> Array:
     with np.errstate(over="ignore"):  # a double beyond float32 becomes an infinity, as anywhere else
         return raw.astype(np.float32)
 
+
+MAX_STRAYS = 20
+"""Names in a file that are not the graph's, and are still listed one by one."""
 
 _TYPES: dict[str, tuple[str, Callable[[Array], Array]]] = {
     "F32": ("<f4", _to_float32),
@@ -68,6 +72,8 @@ def load(path: str | os.PathLike[str], graph: Graph) -> dict[str, Array]:
     types. All of them at once.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise error("E0610", f"cannot read weights: {os.fspath(path)} is not a regular file")
         file = open(path, "rb")  # noqa: SIM115 - closed by the `with` below
     except OSError as e:
         raise error("E0610", f"cannot read weights: {os.fspath(path)}: {e.strerror}") from None
@@ -109,21 +115,30 @@ def _compare(found: Mapping[str, tuple[int, ...]], graph: Graph, where: str) -> 
     unexpected = [key for key in found if key not in wanted]
     problems = []
     for key in missing:
-        near = nearest(key, unexpected)
+        near = _nearest(key, unexpected)
         hint = f"{where} has `{near}` {show(found[near])}" if near else None
         problems.append(_problem(f"{key} {show(wanted[key])} is missing from {where}", hint))
-    for key in unexpected:
-        near = nearest(key, missing) or nearest(key, wanted)
+    for key in unexpected[:MAX_STRAYS]:
+        near = _nearest(key, missing) or _nearest(key, wanted)
         problems.append(
             _problem(
                 f"{where} has `{_printable(key)}`, which {graph.name} does not",
                 f"nearest is `{near}`" if near else None,
             )
         )
+    if len(unexpected) > MAX_STRAYS:
+        problems.append(_problem(f"{where} has {len(unexpected) - MAX_STRAYS} more that {graph.name} does not"))
     for key in wanted:
         if key in found and found[key] != wanted[key]:
             problems.append(_problem(f"{key}: expected shape {show(wanted[key])}, got {show(found[key])}"))
     return problems
+
+
+def _nearest(name: str, known: Sequence[str] | Mapping[str, object]) -> str | None:
+    """The nearest name, where comparing is cheap: a file may hold any number of names of any length."""
+    if len(name) > 200 or len(known) > 2000:
+        return None
+    return nearest(name, [k for k in known if len(k) <= 200])
 
 
 def _printable(text: str) -> str:
@@ -193,7 +208,13 @@ def _entry(fields: Any, data_bytes: int) -> _Entry | None:
     if not isinstance(fields, dict):
         return None
     dtype, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
-    if dtype not in _ITEM_BYTES or not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
+    if (
+        not isinstance(dtype, str)
+        or dtype not in _ITEM_BYTES
+        or not _naturals(shape)
+        or not _naturals(offsets)
+        or len(offsets) != 2
+    ):
         return None
     start, end = offsets
     # Every size is bounded before they are multiplied: a header can hold numbers of any length.
@@ -210,5 +231,7 @@ def _read(file: BinaryIO, data_start: int, entry: _Entry) -> Array:
     """One tensor as float32."""
     layout, convert = _TYPES[entry.dtype]
     file.seek(data_start + entry.start)
-    raw = np.frombuffer(file.read(entry.end - entry.start), layout)
-    return convert(raw).reshape(entry.shape)
+    content = file.read(entry.end - entry.start)
+    if len(content) != entry.end - entry.start:
+        raise error("E0611", f"{file.name} became shorter while it was read")
+    return convert(np.frombuffer(content, layout)).reshape(entry.shape)
