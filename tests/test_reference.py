@@ -13,7 +13,7 @@ import pytest
 from upc.build import compile_source
 from upc.diagnostics import UpcError
 from upc.ir import Array, Graph
-from upc.reference import bind_sizes, run
+from upc.reference import run
 from upc.source import Source
 from upc.weights import initialize
 
@@ -114,12 +114,12 @@ def test_values_are_let_go_after_their_last_use() -> None:
         ({"imgae": drawn(1, 4, 4, 3)}, "did you mean `image`?"),
         ({}, "skip is missing its input `image`"),
         (drawn(4, 4, 3), "must have shape (batch, H, W, 3), got (4, 4, 3)"),
-        (drawn(1, 4, 4, 1), "must have shape (H, W, 3), got (4, 4, 1)"),
+        (drawn(1, 4, 4, 1), "expected shape (H, W, 3), got (4, 4, 1)"),
         (drawn(1, 4, 4, 3).astype(np.int64), "must be float32, got int64"),
         (drawn(1, 4, 4, 3).astype(np.float16), "must be float32, got float16"),
-        (drawn(1, 0, 4, 3), "H must be at least 1"),
-        (drawn(1, 5, 4, 3), "skip cannot work with H = 5, W = 4: concatenate needs"),
-        (drawn(1, 1, 1, 3), "skip cannot work with H = 1, W = 1"),
+        (drawn(1, 0, 4, 3), "expected shape (H, W, 3), got (0, 4, 3)"),
+        (drawn(1, 5, 4, 3), "H = 5 does not fit skip: at concatenate, 2*(H/2) = 4 would have to equal H = 5"),
+        (drawn(1, 1, 1, 3), "H = 1 does not fit skip"),
     ],
 )
 def test_inputs_that_do_not_fit(inputs: Any, words: str) -> None:
@@ -132,9 +132,8 @@ def test_inputs_that_do_not_fit_each_other() -> None:
     g = graph(TWO)
     with pytest.raises(UpcError, match="same batch size, got a 1, b 2"):
         run(g, {}, [drawn(1, 5, 4, 2), drawn(2, 5, 4, 2)])
-    with pytest.raises(UpcError, match=re.escape("(H is 5 elsewhere)")):
+    with pytest.raises(UpcError, match="H is 5 elsewhere"):
         run(g, {}, [drawn(1, 5, 4, 2), drawn(1, 6, 4, 2)])
-    assert bind_sizes(g, {"a": (9, 4, 2), "b": (9, 4, 2)}) == {"H": 9}
 
 
 def test_weights_that_are_missing_or_misshapen() -> None:

@@ -93,8 +93,8 @@ def check_inputs(graph: Graph, inputs: Sequence[Array]) -> None:
     """Raise UpcError, saying what the net takes, where arrays are not that."""
     import numpy as np
 
+    from upc.demands import check_sizes
     from upc.diagnostics import EXIT_USAGE, error
-    from upc.reference import bind_sizes
     from upc.shape import show
 
     def refuse(message: str, hint: str | None = None) -> Exception:
@@ -116,7 +116,7 @@ def check_inputs(graph: Graph, inputs: Sequence[Array]) -> None:
     if len(set(batches.values())) > 1:
         listed = ", ".join(f"{name} {count}" for name, count in batches.items())
         raise refuse(f"all inputs must have the same batch size, got {listed}")
-    bind_sizes(graph, {value.name: array.shape[1:] for value, array in zip(graph.inputs, inputs, strict=True)})
+    check_sizes(graph, {value.name: array.shape[1:] for value, array in zip(graph.inputs, inputs, strict=True)})
 
 
 def _reference(graph: Graph, weights: Mapping[str, Array]) -> Runner:

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from upc.demands import check_sizes
 from upc.diagnostics import EXIT_USAGE, UpcError, error, nearest
-from upc.ir import Array, Graph, Node, Value
-from upc.shape import Dim, Shape, Size, evaluate, names_of, show
+from upc.ir import Array, Graph, Node
+from upc.shape import evaluate, show
 
 
 def run(
@@ -27,7 +28,7 @@ def run(
     Errors: inputs that do not fit the graph, or free sizes that it cannot work with.
     """
     arrays = _bind_inputs(graph, inputs)
-    sizes = bind_sizes(graph, {name: array.shape[1:] for name, array in arrays.items()})
+    sizes = check_sizes(graph, {name: array.shape[1:] for name, array in arrays.items()})
     dtype = np.result_type(*(array.dtype for array in arrays.values()))
     uses = Counter(value.name for node in graph.nodes for value in node.inputs)
     uses.update(output.value.name for output in graph.outputs)
@@ -91,54 +92,6 @@ def _bind_inputs(graph: Graph, inputs: Mapping[str, Array] | Sequence[Array] | A
         listed = ", ".join(f"{name} {n}" for name, n in batches.items())
         raise _usage(f"all inputs must have the same batch size, got {listed}")
     return arrays
-
-
-def bind_sizes(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-    """The free sizes that inputs of these shapes (batch left out) stand for.
-
-    Errors: shapes that are not the graph's, and sizes that its demands forbid.
-    """
-    sizes: dict[str, int] = {}
-    for value in graph.inputs:
-        for dim, size in zip(value.shape, shapes[value.name], strict=True):
-            name = _lone_name(dim)
-            if name is None:
-                continue
-            if size < 1:
-                raise _misfit(value, shapes, f"{name} must be at least 1")
-            if sizes.setdefault(name, size) != size:
-                raise _misfit(value, shapes, f"{name} is {sizes[name]} elsewhere")
-    for value in graph.inputs:
-        for dim, size in zip(value.shape, shapes[value.name], strict=True):
-            if not names_of((dim,)) <= sizes.keys() or evaluate(dim, sizes) != size:
-                raise _misfit(value, shapes)
-    for demand in graph.demands:
-        left, right = evaluate(demand.left, sizes), evaluate(demand.right, sizes)
-        if left == right or (demand.kind == "at_least" and left >= right):
-            continue
-        relation = "be at least" if demand.kind == "at_least" else "equal"
-        given = ", ".join(f"{name} = {size}" for name, size in sorted(sizes.items()))
-        raise error(
-            "E0621",
-            f"{graph.name} cannot work with {given}: {demand.path} needs {demand.left} to {relation} {demand.right}, "
-            f"but {left} {'<' if demand.kind == 'at_least' else '!='} {right}",
-            demand.span,
-            exit_code=EXIT_USAGE,
-        )
-    return sizes
-
-
-def _lone_name(dim: Dim) -> str | None:
-    """The name, where a dimension is nothing but a free name."""
-    if isinstance(dim, Size) and not dim.constant and len(dim.terms) == 1:
-        ((atom, factor),) = dim.terms
-        return atom if isinstance(atom, str) and factor == 1 else None
-    return None
-
-
-def _misfit(value: Value, shapes: Mapping[str, Shape], reason: str | None = None) -> UpcError:
-    because = f" ({reason})" if reason else ""
-    return _usage(f"input `{value.name}` must have shape {show(value.shape)}, got {show(shapes[value.name])}{because}")
 
 
 def _count(n: int) -> str:
