@@ -1,0 +1,225 @@
+"""Plan -> the source of a Numba module that stands alone."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import upc
+from upc.demands import explain_demands, holds_always
+from upc.emit.common import environment
+from upc.emit.layout import Code, Names, literal
+from upc.ir import Demand, Graph
+from upc.plan.lower import lower
+from upc.plan.steps import BatchNorm, Plan, Step
+from upc.shape import Dim, Shape, show
+
+RUNTIME = ("vectors", "tile", "team", "layout", "cache", "phases", "convolution", "rows", "network")
+"""The modules of `upc.runtime` that a generated module carries, in an order in which each rests on earlier ones."""
+
+_DEFAULTS = {
+    "strides": (1, 1),
+    "dilation": (1, 1),
+    "padding": ((0, 0), (0, 0)),
+    "groups": 1,
+    "size": (1, 1),
+    "count_padding": False,
+}
+
+
+def emit(graph: Graph) -> str:
+    """The module's source. Raises UpcError where the target cannot do a layer."""
+    return emit_plan(lower(graph))
+
+
+def emit_plan(plan: Plan) -> str:
+    """The source of the module that carries out a plan."""
+    graph = plan.graph
+    imports, runtime = carried_runtime()
+    names = Names(_defined(runtime))
+    free = sorted(set().union(*(_names(v.shape) for v in graph.inputs)))
+    variables = {
+        **{f"input {v.name}": names.new(f"{v.name}_in") for v in graph.inputs},
+        **{f"output {o.name}": names.new(f"{o.name}_out") for o in graph.outputs},
+    }
+    steps = [_step(number, step, names, variables) for number, step in enumerate(plan.steps)]
+    call = ", ".join(o.name for o in graph.outputs) + f" = net({', '.join(v.name for v in graph.inputs)})"
+    text = (
+        environment("numba")
+        .get_template("module.py.j2")
+        .render(
+            title=Code(_title(graph)),
+            version=Code(upc.__version__),
+            source_name=Code(_comment(Path(graph.span.source.name).name)),
+            sha256=Code(graph.span.source.sha256),
+            description=[Code(line) for line in _description(graph)],
+            name=Code(graph.name),
+            quoted_name=literal(graph.name),
+            call=Code(call),
+            imports=[Code(line) for line in imports],
+            runtime=Code(runtime),
+            rule=Code("-" * 98),
+            free=Code(", ".join(f"{name}: int" for name in free)),
+            sizes=[(Code(literal(k)), Code(_tuple(size))) for k, size in sorted(plan.sizes.items())],
+            slices=[
+                (Code(literal(k)), Code(f"({literal(host)}, {', '.join(map(_dim, at))})"))
+                for k, (host, *at) in sorted(plan.slices.items())
+            ],
+            demands=[(Code(condition), Code(literal(words))) for condition, words in _demands(graph)],
+            shapes=[Code(_tuple(o.value.shape)) for o in graph.outputs],
+            inputs=[Code(_port(v.name, v.shape)) for v in graph.inputs],
+            outputs=[Code(_port(o.name, o.value.shape)) for o in graph.outputs],
+            weights=[(Code(literal(key)), Code(literal(weight.shape))) for key, weight, _ in graph.weights()],
+            steps=steps,
+            sample=Code(repr(_sample(graph, free))),
+            lives=[(Code(literal(k)), Code(literal(life))) for k, life in sorted(plan.lives.items())],
+            externals=[
+                {"variable": Code(variable), "number": number} for number, variable in enumerate(variables.values())
+            ],
+        )
+    )
+    return text
+
+
+@cache
+def carried_runtime() -> tuple[tuple[str, ...], str]:
+    """Import lines, and the rest of `upc.runtime` as one text without its own imports."""
+    plain: set[str] = set()
+    members: dict[str, set[str]] = {}
+    parts = []
+    for name in RUNTIME:
+        text = (Path(upc.__file__).parent / "runtime" / f"{name}.py").read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        lines = text.splitlines()
+        body = 0
+        for node in tree.body:
+            if isinstance(node, ast.Import):
+                plain |= {f"import {a.name} as {a.asname}" if a.asname else f"import {a.name}" for a in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                module = node.module or ""
+                if not module.startswith("upc") and module != "__future__":
+                    members.setdefault(module, set()).update(a.name for a in node.names)
+            elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and body == 0):
+                break
+            body = node.end_lineno or 0
+        heading = textwrap.fill(ast.get_docstring(tree) or "", 98, initial_indent="# ", subsequent_indent="# ")
+        parts.append("# " + "-" * 98 + "\n" + heading + "\n\n\n" + "\n".join(lines[body:]).strip())
+    imports = sorted(plain) + [f"from {m} import {', '.join(sorted(n))}" for m, n in sorted(members.items())]
+    return tuple(imports), "\n\n\n".join(parts)
+
+
+def _defined(runtime: str) -> list[str]:
+    """The names that the runtime and the module's own frame use."""
+    tree = ast.parse(runtime)
+    found = ["sizes", "slices", "demands", "shapes", "forward", "work", "load", "NETWORK", "COUNTERS", "STEPS"]
+    found += ["job", "table", "arena", "weights", "batch", "chunk", "counter", "first", "images", "np", "os", "Any"]
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.append(node.name)
+        elif isinstance(node, ast.Name):
+            found.append(node.id)
+    return found
+
+
+def _step(number: int, step: Step, names: Names, variables: dict[str, str]) -> dict[str, Any]:
+    wanted = f"take_{step.name}" if step.source.startswith("input ") else step.name
+    settings = [(k, v) for k, v in step.settings if _DEFAULTS.get(k) != v]
+    if step.then:
+        settings.append(("then", Code(_tuple_of([_operation(o) for o in step.then]))))
+    if step.operands:
+        settings.append(("operands", step.operands))
+    head = [literal(step.name), str(step.line), literal(step.source), literal(step.target)]
+    words = f"{', '.join(step.reads)} -> {step.target}"
+    return {
+        "line": step.line,
+        "number": number,
+        "counter": 16 * number,
+        "function": Code(names.new(wanted)),
+        "words": Code(_comment(words)),
+        "code": Code(f"{step.kind}({', '.join(head + [f'{k}={literal(v)}' for k, v in settings])})"),
+        "source": Code(variables.get(step.source, "arena")),
+        "target": Code(variables.get(step.target, "arena")),
+    }
+
+
+def _operation(operation: Any) -> str:
+    if isinstance(operation, BatchNorm):
+        return f"BatchNorm({literal(operation.path)}, {operation.epsilon!r}{', flat=True' if operation.flat else ''})"
+    return literal(operation)
+
+
+def _tuple_of(items: list[str]) -> str:
+    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+
+
+def _tuple(shape: Shape) -> str:
+    return _tuple_of([_dim(d) for d in shape])
+
+
+def _dim(dim: Dim) -> str:
+    """A size as Python: upc's quotients are floored."""
+    return str(dim).replace("/", "//")
+
+
+def _names(shape: Shape) -> set[str]:
+    return {name for dim in shape if not isinstance(dim, int) for name in dim.names()}
+
+
+def _port(name: str, shape: Shape) -> str:
+    dims = [str(d) if isinstance(d, int) else literal(str(d)) for d in shape]
+    return f"Port({literal(name)}, {_tuple_of(dims)})"
+
+
+def _demands(graph: Graph) -> list[tuple[str, str]]:
+    """Conditions in Python and what to say when one does not hold."""
+    sentences = explain_demands(graph)
+    made = []
+    for demand in graph.demands:
+        if holds_always(demand):
+            continue
+        sign = "==" if demand.kind == "equal" else ">="
+        made.append((f"{_dim(demand.left)} {sign} {_dim(demand.right)}", _words(demand, sentences)))
+    return made
+
+
+def _words(demand: Demand, sentences: list[str]) -> str:
+    if len(sentences) == 1:
+        return sentences[0]
+    return f"{demand.path} needs {demand.left} {'equal to' if demand.kind == 'equal' else 'at least'} {demand.right}"
+
+
+def _sample(graph: Graph, free: list[str]) -> dict[str, int]:
+    """Values of the free sizes that the net allows: kernels of unknown sizes are shaped by them."""
+    from itertools import product
+
+    from upc.shape import evaluate
+
+    if not free:
+        return {}
+    candidates = [64, 96, 128, 72, 60, 100, 63, 65, *range(1, 257)]
+    for sizes in [(n,) * len(free) for n in candidates] + list(product(candidates[:24], repeat=len(free)))[:20000]:
+        bound = dict(zip(free, sizes, strict=True))
+        gaps = [(d.kind, evaluate(d.left, bound) - evaluate(d.right, bound)) for d in graph.demands]
+        if all(gap == 0 if kind == "equal" else gap >= 0 for kind, gap in gaps):
+            return bound
+    return dict.fromkeys(free, 64)
+
+
+def _title(graph: Graph) -> str:
+    ins = ", ".join(f"{v.name} {show(v.shape)}" for v in graph.inputs)
+    outs = ", ".join(f"{o.name} {show(o.value.shape)}" for o in graph.outputs)
+    return f"{graph.name}: {ins} -> {outs}"
+
+
+def _description(graph: Graph) -> list[str]:
+    """The layers, one a line."""
+    width = max((len(node.path) for node in graph.nodes), default=0)
+    return [f"    {node.path:<{width}}  {', '.join(show(s) for s in node.output_shapes)}" for node in graph.nodes]
+
+
+def _comment(text: str) -> str:
+    """Text that cannot end a comment or a docstring."""
+    return "".join(c if c.isprintable() and c not in '\\"' else "_" for c in text)

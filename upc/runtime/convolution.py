@@ -1,0 +1,555 @@
+"""The phase convolution: the one step to which conv, transposed conv, upsample + conv and dense come down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from upc.runtime.layout import Machine, Picture, Table, View, Weights
+from upc.runtime.phases import Phase, Phases, convolution_phases, fold, transposed_phases, upsampled_phases
+from upc.runtime.team import finished, jit, take
+from upc.runtime.tile import Operation, TileType, finish, multiply_add, start
+
+Pair = tuple[int, int]
+
+# Cells of a step's section of the table.
+TASKS, SOURCE, SOURCE_IMAGE, TARGET, TARGET_IMAGE, A, A_IMAGE, B, B_IMAGE = range(9)
+PANELS, TILES, BOUNDS, TAPS, WORK, CHUNKS, RIM, MANY, SECTION = range(9, 18)
+# Cells of a panel, of a tile and of a task.
+P_WEIGHTS, P_PARAMS, P_TARGET, P_SOURCE, P_TAP, P_TAP_END, P_DEPTH, P_GRID, P_COUNT, P_A, P_B, PANEL = range(12)
+T_SOURCE, T_TARGET, T_A, T_B, T_ROWS, TILE = range(6)
+W_PANEL, W_PANEL_END, W_IMAGE, W_IMAGE_END, W_CHUNK, W_RIM, WORK_ITEM = range(7)
+
+SMALL_WEIGHTS_BYTES = 384 << 10  # weights that stay in the second-level cache beside the pixels
+SOURCE_CHUNK_BYTES = 192 << 10  # source pixels that stay there while all panels pass over them
+TASK_MULTIPLY_ADDS = 1 << 20  # a task worth handing to another thread
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """A batch normalisation at inference: y = gamma * (x - mean) / sqrt(variance + epsilon) + beta.
+
+    `flat` if its channels are those of a dense layer whose numbers are then laid out as a picture.
+    """
+
+    path: str
+    epsilon: float
+    flat: bool = False
+
+    def scale_offset(self, weights: Mapping[str, np.ndarray], channels: int) -> tuple[np.ndarray, np.ndarray]:
+        """Factor and addend for every channel, in float64."""
+
+        def get(name: str, default: float) -> np.ndarray:
+            return np.asarray(weights.get(f"{self.path}.{name}", np.full(channels, default)), np.float64)
+
+        scale = get("gamma", 1.0) / np.sqrt(get("moving_variance", 1.0) + self.epsilon)
+        return scale, get("beta", 0.0) - get("moving_mean", 0.0) * scale
+
+
+@jit
+def clear_rim(table: Any, at: int, target: Any, first: int, last: int) -> None:
+    """Zero the rim of pictures `first` to `last` of the buffer described at `table[at:]`; -1 for none."""
+    if at < 0:
+        return
+    base, image, row = table[at], table[at + 1], table[at + 2]
+    top, rows, bottom, left, middle, right = (
+        table[at + 3],
+        table[at + 4],
+        table[at + 5],
+        table[at + 6],
+        table[at + 7],
+        table[at + 8],
+    )
+    for n in range(first, last):
+        p = base + n * image
+        for i in range(top * row):
+            target[p + i] = 0.0
+        p += top * row
+        for _ in range(rows):
+            for i in range(left):
+                target[p + i] = 0.0
+            for i in range(left + middle, left + middle + right):
+                target[p + i] = 0.0
+            p += row
+        for i in range(bottom * row):
+            target[p + i] = 0.0
+
+
+def rim_section(table: Table, view: View | None) -> int:
+    """Write what `clear_rim` reads for a buffer, if it has a rim and this step is to clear it."""
+    if view is None or not any(view.rim):
+        return -1
+    top, bottom, left, right = view.rim
+    start_of_image = view.base - top * view.row - left * view.pitch
+    middle = view.width * view.pitch
+    numbers = [start_of_image, view.image, view.row, top, view.height, bottom]
+    return table.add([*numbers, left * view.pitch, middle, right * view.pitch])
+
+
+@lru_cache(maxsize=None)
+def convolve(
+    tile: TileType,
+    source_rows: tuple[int, ...],
+    target_rows: tuple[int, ...],
+    operand_rows: tuple[tuple[int, ...], ...],
+    rows_an_image: int,
+    operations: tuple[Operation, ...],
+) -> Any:
+    """The compiled kernel for one form of tile. `rows_an_image` is less than the tile's rows where a tile
+    spans several images."""
+    begin, step, end = start(tile), multiply_add(tile, source_rows), finish(tile, operations, target_rows, operand_rows)
+    images_a_tile = tile.rows // rows_an_image
+    width = tile.width
+
+    @jit
+    def run(
+        job: Any, counter: int, table: Any, g: int, images: int, arena: Any, weights: Any, source: Any, target: Any
+    ) -> None:
+        tasks, taps_at = table[g + TASKS], table[g + TAPS]
+        source_at, source_image = table[g + SOURCE], table[g + SOURCE_IMAGE]
+        target_at, target_image = table[g + TARGET], table[g + TARGET_IMAGE]
+        task = take(job, counter, tasks)
+        while task >= 0:
+            w = table[g + WORK] + task * WORK_ITEM
+            first, last = table[w + W_IMAGE], min(table[w + W_IMAGE_END], images)
+            if table[w + W_RIM] == 1:
+                clear_rim(table, table[g + RIM], target, first, last)
+            for panel in range(table[w + W_PANEL], table[w + W_PANEL_END]):
+                p = table[g + PANELS] + panel * PANEL
+                bounds = table[g + BOUNDS] + table[p + P_GRID] * (table[g + CHUNKS] + 1) + table[w + W_CHUNK]
+                depth, params = table[p + P_DEPTH], table[p + P_PARAMS]
+                tap_first, tap_last = taps_at + table[p + P_TAP], taps_at + table[p + P_TAP_END]
+                for n in range(first, last, images_a_tile):
+                    x0 = source_at + n * source_image + table[p + P_SOURCE]
+                    y0 = target_at + n * target_image + table[p + P_TARGET]
+                    a0 = table[g + A] + n * table[g + A_IMAGE] + table[p + P_A]
+                    b0 = table[g + B] + n * table[g + B_IMAGE] + table[p + P_B]
+                    for i in range(table[bounds], table[bounds + 1]):
+                        t = table[g + TILES] + i * TILE
+                        acc = begin(weights, params)
+                        x, v = x0 + table[t + T_SOURCE], table[p + P_WEIGHTS]
+                        for tap in range(tap_first, tap_last):
+                            pixel = x + table[tap]
+                            for k in range(depth):
+                                acc = step(acc, source, pixel + k, weights, v)
+                                v += width
+                        rows = min(table[t + T_ROWS], rows_an_image * (last - n))
+                        end(
+                            acc,
+                            weights,
+                            params + width,
+                            arena,
+                            a0 + table[t + T_A],
+                            b0 + table[t + T_B],
+                            target,
+                            y0 + table[t + T_TARGET],
+                            rows,
+                            table[p + P_COUNT],
+                        )
+            finished(job, counter)
+            task = take(job, counter, tasks)
+
+    return run
+
+
+@lru_cache(maxsize=None)
+def either(one: Any, many: Any) -> Any:
+    """The kernel for one image or that for many, as the table says."""
+
+    @jit
+    def run(
+        job: Any, counter: int, table: Any, g: int, images: int, arena: Any, weights: Any, source: Any, target: Any
+    ) -> None:
+        if table[g + MANY] == 1:
+            many(job, counter, table, g, images, arena, weights, source, target)
+        else:
+            one(job, counter, table, g, images, arena, weights, source, target)
+
+    return run
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The pixels of a tile: so many columns of so many rows of so many images."""
+
+    columns: int
+    rows: int = 1
+    images: int = 1
+
+    @property
+    def pixels(self) -> int:
+        return self.columns * self.rows * self.images
+
+    def offsets(self, image: int, row: int, column: int) -> tuple[int, ...]:
+        """Where its pixels stand from the first one, for such distances."""
+        places = product(range(self.images), range(self.rows), range(self.columns))
+        return tuple(n * image + y * row + x * column for n, y, x in places)
+
+
+def most_rows(machine: Machine, vectors: int) -> int:
+    """Pixels of a tile of that many vectors that leave registers for weights and a pixel."""
+    if machine.registers >= 32:
+        return {1: 24, 2: 14, 3: 9, 4: 6}[vectors]
+    return {1: 10, 2: 6, 3: 4, 4: 2}[vectors]
+
+
+def choose_vectors(machine: Machine, channels: int, pixels: int | None) -> int:
+    """Vectors of a tile: few wasted lanes, and wide where there is but one pixel."""
+    needed = -(-channels // machine.lanes)
+    if needed <= 2:
+        return needed
+    candidates = (4, 2, 3) if pixels == 1 else (2, 3, 4)
+    return min(candidates, key=lambda v: (-(-needed // v) * v, candidates.index(v)))
+
+
+def choose_patch(limit: int, grid: Pair | None, images: int = 1) -> Patch:
+    """The patch of at most `limit` pixels that wastes the fewest in a grid; None for a grid of unknown size."""
+    if grid is None:
+        return Patch(limit)
+    rows, columns = grid
+    options = [Patch(c) for c in range(min(limit, columns), 0, -1)]
+    if columns <= limit:
+        options += [Patch(columns, r) for r in range(2, min(limit // columns, rows) + 1)]
+        if rows * columns <= limit:
+            options += [Patch(columns, rows, n) for n in range(2, min(limit // (rows * columns), images) + 1)]
+
+    def cost(patch: Patch) -> float:
+        tiles = -(-columns // patch.columns) * -(-rows // patch.rows) / patch.images
+        return tiles * (patch.pixels + 1.5)  # loading weights and looping cost about so many pixels
+
+    return min(options, key=lambda patch: (cost(patch), -patch.pixels))
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One phase convolution as a network describes it; sizes come later, from its buffers.
+
+    `form` is how the kernel meets the pixels: "convolution", "transposed" or "upsampled" (each source pixel
+    first repeated `size` times). `layout` is how the canonical array is read as (row, column, input, output):
+    "conv", "conv_transpose", "dense", "spread" (dense that makes a whole picture) or "gather" (dense that
+    reads a whole picture). `shuffle` moves blocks of channels into space. `then` are the operations after it.
+    """
+
+    name: str
+    line: int
+    source: str
+    target: str
+    form: str
+    layout: str
+    kernel: Pair
+    inputs: int
+    outputs: int
+    weights: tuple[str, str | None]
+    strides: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    padding: str | tuple[Pair, Pair] = ((0, 0), (0, 0))
+    size: Pair = (1, 1)
+    groups: int = 1
+    shuffle: tuple[int, str] | None = None
+    then: tuple[Any, ...] = ()
+    operands: tuple[str, ...] = ()
+
+    @property
+    def bias(self) -> str | None:
+        return self.weights[1]
+
+    def _before(self, source: Pair, target: Pair) -> Pair:
+        """Zeros in front of the source (convolution) or pixels cut off the full result (transposed)."""
+        if self.padding != "same":
+            assert not isinstance(self.padding, str)
+            return self.padding[0][0], self.padding[1][0]
+        before = []
+        for axis in (0, 1):
+            span = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+            if self.form == "transposed":
+                beyond = (source[axis] - 1) * self.strides[axis] + span - target[axis]
+            else:
+                scaled = source[axis] * self.size[axis]
+                beyond = (-(-scaled // self.strides[axis]) - 1) * self.strides[axis] + span - scaled
+            before.append(max(0, beyond) // 2)
+        return before[0], before[1]
+
+    def unfolded(self, source: Pair, target: Pair, fixed: bool) -> Phases:
+        """The phases for such sizes; `fixed` if they are the only ones there will be."""
+        factor = self.shuffle[0] if self.shuffle else 1
+        target = -(-target[0] // factor), -(-target[1] // factor)
+        before = self._before(source, target)
+        if self.form == "transposed":
+            seen = source if fixed else (2, 2)
+            return transposed_phases(self.kernel, self.strides, self.dilation, before, seen, target)
+        if self.form == "upsampled":
+            return upsampled_phases(self.kernel, self.size, self.dilation, before)
+        return convolution_phases(self.kernel, self.strides, self.dilation, before)
+
+    def reach(self, source: Picture, target: Picture, fixed: bool) -> tuple[int, int, int, int]:
+        """The zero rim it needs around its source."""
+        factor = self.shuffle[0] if self.shuffle else 1
+        ours = self.unfolded((source.height, source.width), (target.height, target.width), fixed)
+        return ours.reach((source.height, source.width), (target.height // factor, target.width // factor))
+
+    def kernel_array(self, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The kernel as (row, column, input of a group, output), float64."""
+        given = np.asarray(weights[self.weights[0]], np.float64)
+        h, w = self.kernel
+        if self.layout == "conv":
+            return given
+        if self.layout == "conv_transpose":
+            parts = np.split(given, self.groups, axis=3)
+            return np.concatenate([part.transpose(0, 1, 3, 2) for part in parts], axis=3)
+        if self.layout == "spread":
+            return given.reshape(self.inputs, h, w, self.outputs).transpose(1, 2, 0, 3)
+        return given.reshape(h, w, self.inputs, self.outputs)
+
+    def columns(self) -> list[tuple[Pair, int, np.ndarray]]:
+        """(target pixel within a shuffle, group, kernel columns) of every run of target channels."""
+        every = np.arange(self.outputs)
+        if self.shuffle:
+            r, order = self.shuffle
+            blocks = every.reshape(-1, r, r) if order == "crd" else every.reshape(r, r, -1).transpose(2, 0, 1)
+            return [((i, j), 0, blocks[:, i, j]) for i, j in product(range(r), range(r))]
+        return [((0, 0), group, part) for group, part in enumerate(np.split(every, self.groups))]
+
+
+class CompiledConvolution:
+    """A `Convolution` made ready for a machine and, if they are known, for the sizes of its buffers."""
+
+    def __init__(self, step: Convolution, machine: Machine, views: Mapping[str, View], fixed: bool) -> None:
+        self.step, self.machine, self.views, self.fixed = step, machine, views, fixed
+        source, target = views[step.source], views[step.target]
+        self.folded = self._choose_fold(target) if fixed else 1
+        lanes = len(step.columns()[0][2]) * self.folded
+        grid = None
+        if fixed:
+            phases, size = self.phases(source, target), self._grid_size(target)
+            grid = phases.grid(phases.phases[0], size)
+        pixels = grid[0] * grid[1] if grid else None
+        self.vectors = choose_vectors(machine, lanes, pixels)
+        self.tile_width = self.vectors * machine.lanes
+        limit = most_rows(machine, self.vectors)
+        self.one = choose_patch(limit, grid)
+        self.many = choose_patch(limit, grid, images=limit) if pixels is not None and pixels <= limit // 2 else self.one
+        self.operations = self._operations()
+        self.places: list[Pair] = []
+
+    def _grid_size(self, target: View) -> Pair:
+        """Pixels of the target, before a shuffle multiplies them."""
+        factor = self.step.shuffle[0] if self.step.shuffle else 1
+        return -(-target.height // factor), -(-target.width // factor)
+
+    def _choose_fold(self, target: View) -> int:
+        """How many neighbouring pixels to make at once, where channels alone would leave lanes idle."""
+        step, lanes = self.step, self.machine.lanes
+        if step.groups > 1 or step.shuffle or step.outputs * 2 > lanes or not target.dense:
+            return 1
+        if step.operands or step.layout == "spread":
+            return 1
+        pace = step.strides[1] if step.form == "transposed" else step.size[1]
+        best = 1
+        for pixels in range(pace, lanes // step.outputs + 1, pace):
+            if target.width % pixels == 0 and target.width > 1:
+                best = pixels
+        return best
+
+    def phases(self, source: View, target: View) -> Phases:
+        found = self.step.unfolded((source.height, source.width), (target.height, target.width), self.fixed)
+        return fold(found, self.folded) if self.folded > 1 else found
+
+    def _operations(self) -> tuple[Operation, ...]:
+        """The epilogue for `finish`: a batch normalisation in front is folded into the kernel instead."""
+        made: list[Operation] = []
+        slot = 0
+        for position, operation in enumerate(self.step.then):
+            if isinstance(operation, BatchNorm):
+                if position > 0:
+                    made.append(("channel_affine", slot))
+                    slot += 2
+            elif operation[0] == "channel_prelu":
+                made.append(("channel_prelu", slot))
+                slot += 1
+            else:
+                made.append(operation)
+        return tuple(made)
+
+    def function(self) -> Any:
+        """The compiled kernel."""
+        one = self._kernel(self.one)
+        return one if self.many == self.one else either(one, self._kernel(self.many))
+
+    def _kernel(self, patch: Patch) -> Any:
+        step, views = self.step, self.views
+        tile = TileType(patch.pixels, self.vectors, self.machine.lanes)
+        source, target = views[step.source], views[step.target]
+        names = self._operand_names()
+        phases = self.phases(source, target)
+        factor = step.shuffle[0] if step.shuffle else 1
+        rows = patch.offsets(source.image, phases.pace[0] * source.row, phases.pace[1] * source.pitch)
+
+        def out(view: View) -> tuple[int, ...]:
+            down, across = phases.step[0] * factor, phases.step[1] * factor
+            return patch.offsets(view.image, down * view.row, across * view.pitch)
+
+        operands = tuple(out(views[name]) for name in names)
+        return convolve(tile, rows, out(target), operands, patch.columns * patch.rows, self.operations)
+
+    def _operand_names(self) -> list[str]:
+        """The values of merge operations, made up to two."""
+        return [*self.step.operands, self.step.target, self.step.target][:2]
+
+    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
+        """Put kernel, bias and channel numbers into the packed array, in the order of panels."""
+        step, width = self.step, self.tile_width
+        kernel = step.kernel_array(weights)
+        # A dense layer that makes a picture has a bias for every pixel; for all others these two axes are 1.
+        pixels = step.kernel if step.layout == "spread" else (1, 1)
+        bias = np.zeros((*pixels, step.outputs))
+        if step.bias is not None:
+            bias += np.asarray(weights[step.bias], np.float64).reshape(bias.shape)
+        extra: list[np.ndarray] = []
+        for position, operation in enumerate(step.then):
+            if isinstance(operation, BatchNorm):
+                channels = bias.size if operation.flat else step.outputs
+                scale, offset = operation.scale_offset(weights, channels)
+                if position == 0:
+                    shape = bias.shape if operation.flat else (step.outputs,)
+                    scale, offset = scale.reshape(shape), offset.reshape(shape)
+                    bias = bias * scale + offset
+                    kernel = kernel * (scale[:, :, None, :] if operation.flat else scale)
+                else:
+                    extra += [scale, offset]
+            elif operation[0] == "channel_prelu":
+                alpha = np.asarray(weights[operation[1]], np.float64).reshape(-1)
+                extra.append(np.broadcast_to(alpha, step.outputs))
+        kernel, self.places = kernel.astype(np.float32), []
+        for phase in self.phases(self.views[step.source], self.views[step.target]).phases:
+            for _, _, columns in step.columns():
+                panel = self._panel(phase, kernel, columns)
+                here = bias[phase.taps[0].parts[0][1][0]] if step.layout == "spread" else bias[0, 0]
+                numbers = np.stack([np.tile(row[columns], self.folded) for row in [here, *extra]])
+                for left in range(0, panel.shape[2], width):
+                    block = panel[:, :, left : left + width]
+                    spare = width - block.shape[2]
+                    block = np.pad(block, ((0, 0), (0, 0), (0, spare)))
+                    few = np.pad(numbers[:, left : left + width], ((0, 0), (0, spare)))
+                    self.places.append((into.add(block), into.add(few)))
+
+    def _panel(self, phase: Phase, kernel: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Weights of a phase as (tap, input, lane)."""
+        many = len(columns)
+        panel = np.zeros((len(phase.taps), kernel.shape[2], many * self.folded), np.float32)
+        for t, tap in enumerate(phase.taps):
+            for pixel, entries in tap.parts:
+                total = sum(kernel[y, x][:, columns].astype(np.float64) for y, x in entries)
+                panel[t, :, pixel * many : (pixel + 1) * many] = total
+        return panel
+
+    def section(self, table: Table, views: Mapping[str, View], rim: View | None, images: int, threads: int) -> int:
+        """Write all that the kernel reads for these sizes and so many images; where it starts."""
+        step, width = self.step, self.tile_width
+        source, target = views[step.source], views[step.target]
+        a, b = (views[name] for name in self._operand_names())
+        phases = self.phases(source, target)
+        factor = step.shuffle[0] if step.shuffle else 1
+        size = self._grid_size(target)
+        patch = self.many if images > 1 else self.one
+
+        grids = [phases.grid(phase, size) for phase in phases.phases]
+        forms = sorted(set(grids))
+        panels: list[list[int]] = []
+        taps: list[int] = []
+        weight_bytes = 0
+        depth = step.inputs // step.groups
+        merge = step.groups == 1 and source.dense
+        places = iter(self.places)
+        for phase, grid in zip(phases.phases, grids, strict=True):
+            runs = _runs(phase, source, depth, merge)
+            first = len(taps)
+            taps += [offset for offset, _ in runs]
+            for (i, j), group, columns in step.columns():
+                y, x = phase.origin[0] * factor + i, phase.origin[1] * factor + j
+                lanes = len(columns) * self.folded
+                for left in range(0, lanes, width):
+                    channel = group * len(columns) + left
+                    weights_at, params_at = next(places)
+                    reads = group * depth
+                    spots = [v.at(y, x) + channel for v in (target, a, b)]
+                    span = [first, len(taps), runs[0][1] if runs else depth, forms.index(grid)]
+                    count = min(width, lanes - left)
+                    weight_bytes += 4 * width * len(phase.taps) * depth
+                    panels.append([weights_at, params_at, spots[0], reads, *span, count, spots[1], spots[2]])
+
+        work_each = sum(g[0] * g[1] * len(p.taps) for g, p in zip(grids, phases.phases, strict=True))
+        adds = images * work_each * depth * step.outputs * self.folded
+        wanted = 1 if adds < TASK_MULTIPLY_ADDS else 4 * threads
+        rows_of_tiles = -(-max(rows for rows, _ in forms) // patch.rows)
+        chunks, work = _split(len(panels), images, rows_of_tiles, patch, weight_bytes, 4 * source.image, wanted)
+
+        tiles: list[list[int]] = []
+        bounds: list[int] = []
+        for rows, columns in forms:
+            for chunk in range(chunks):
+                bounds.append(len(tiles))
+                whole = -(-rows // patch.rows)
+                for r in range(whole * chunk // chunks, whole * (chunk + 1) // chunks):
+                    for c in range(0, columns, patch.columns):
+                        tiles.append(
+                            _tile(r * patch.rows, c, rows, columns, patch, phases, factor, (source, target, a, b))
+                        )
+            bounds.append(len(tiles))
+
+        g = table.add(np.zeros(SECTION))
+        header = [len(work), source.base, source.image, target.base, target.image, a.base, a.image, b.base, b.image]
+        header += [table.add(panels), table.add(tiles), table.add(bounds), table.add(taps), table.add(work), chunks]
+        table.put(g, [*header, rim_section(table, rim), int(patch is self.many and self.many != self.one)])
+        return g
+
+
+def _tile(
+    row: int, column: int, rows: int, columns: int, patch: Patch, phases: Phases, factor: int, views: tuple[View, ...]
+) -> list[int]:
+    source, *targets = views
+    down, across = phases.step[0] * factor, phases.step[1] * factor
+    places = [source.at(row * phases.pace[0], column * phases.pace[1])]
+    places += [view.at(row * down, column * across) for view in targets]
+    inside = min(patch.columns, columns - column)
+    if patch.rows > 1:
+        inside = patch.columns * min(patch.rows, rows - row)
+    return [*places, inside * patch.images if patch.images > 1 else inside]
+
+
+def _runs(phase: Phase, source: View, depth: int, merge: bool) -> list[tuple[int, int]]:
+    """(offset, length) of the runs of source floats a phase reads; taps side by side become one run."""
+    offsets = [(source.at(tap.row, tap.column), depth) for tap in phase.taps]
+    if not merge or not offsets:
+        return offsets
+    merged = [offsets[0]]
+    for offset, length in offsets[1:]:
+        start_of_run, so_far = merged[-1]
+        if start_of_run + so_far == offset:
+            merged[-1] = (start_of_run, so_far + length)
+        else:
+            merged.append((offset, length))
+    return merged if len({length for _, length in merged}) == 1 else offsets
+
+
+def _split(
+    panels: int, images: int, rows_of_tiles: int, patch: Patch, weight_bytes: int, source_bytes: int, wanted: int
+) -> tuple[int, list[list[int]]]:
+    """Chunks of rows, and the tasks: by pixels where the weights stay in the cache, by weights otherwise."""
+    groups = -(-images // patch.images)
+    if weight_bytes <= SMALL_WEIGHTS_BYTES or panels == 1:
+        chunks = min(rows_of_tiles, max(1, -(-wanted // groups), source_bytes // SOURCE_CHUNK_BYTES))
+        work = []
+        for n in range(0, images, patch.images):
+            for chunk in range(chunks):
+                work.append([0, panels, n, min(n + patch.images, images), chunk, int(chunk == 0)])
+        if wanted == 1:
+            work = [[0, panels, 0, images, chunk, int(chunk == 0)] for chunk in range(chunks)]
+        return chunks, work
+    parts = min(panels, wanted)
+    spans = [(panels * i // parts, panels * (i + 1) // parts) for i in range(parts)]
+    return 1, [[first, last, 0, images, 0, int(first == 0)] for first, last in spans]

@@ -1,0 +1,196 @@
+"""Sharing one network's work between threads, without a threading layer.
+
+Every step of a network is a number of tasks. A thread takes the next task of a step by counting up a
+shared number, and goes on to the next step when the count of finished tasks says that all are done. No
+thread waits for another to arrive: one that wakes late finds less to do, and one thread alone is enough.
+
+The threads are Python threads that stay in compiled code, without the interpreter lock, while there is
+work; idle ones watch for more for a fraction of a millisecond and then sleep. A `job` is an int64 array:
+its first cells are the counters below, the rest belongs to the network.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import carray, njit
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from upc.runtime.vectors import I64
+
+OPEN, ACTIVE, EPOCH, HEADER = 0, 8, 16, 24  # a cache line of 8 cells each
+SPINS = 20_000
+
+jit = njit(nogil=True, error_model="numpy", boundscheck=False)
+
+
+def _cell(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def atomic_add(typing: Any, cells: Any, index: Any, amount: Any) -> Any:
+    """(cells, index, amount) -> the value before; a full barrier."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        cells, index, amount = args
+        return builder.atomic_rmw("add", _cell(context, builder, signature.args[0], cells, index), amount, "seq_cst")
+
+    return types.int64(cells, types.int64, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def atomic_load(typing: Any, cells: Any, index: Any) -> Any:
+    """(cells, index) -> the value, and all that was written before it was."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        cells, index = args
+        return builder.load_atomic(_cell(context, builder, signature.args[0], cells, index), "seq_cst", 8)
+
+    return types.int64(cells, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def relax(typing: Any) -> Any:
+    """Tell the processor that this is a waiting loop, where it has a word for that."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if str(context.codegen().magic_tuple()[0]).startswith("x86_64"):
+            pause = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, pause, "llvm.x86.sse2.pause"), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def floats_at(typing: Any, address: Any) -> Any:
+    """(address) -> a pointer to float32, for `numba.carray`."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(types.CPointer(types.float32)))
+
+    return types.CPointer(types.float32)(types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def integers_at(typing: Any, address: Any) -> Any:
+    """(address) -> a pointer to int64, for `numba.carray`."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(types.CPointer(types.int64)))
+
+    return types.CPointer(types.int64)(types.int64), generate
+
+
+@jit
+def floats(address: int) -> Any:
+    """The float32 array that starts at an address; its length is not known."""
+    return carray(floats_at(address), 1 << 40)
+
+
+@jit
+def integers(address: int) -> Any:
+    """The int64 array that starts at an address; its length is not known."""
+    return carray(integers_at(address), 1 << 40)
+
+
+@jit
+def take(job: Any, counter: int, count: int) -> int:
+    """The number of a task of this step to do now, or -1 once all `count` tasks are finished."""
+    task = atomic_add(job, counter, 1)
+    if task < count:
+        return task
+    while atomic_load(job, counter + 8) < count:
+        relax()
+    return -1
+
+
+@jit
+def finished(job: Any, counter: int) -> None:
+    """A task taken from this step is done."""
+    atomic_add(job, counter + 8, 1)
+
+
+@jit
+def lead(job: Any) -> None:
+    """Open the job to the other threads."""
+    atomic_add(job, OPEN, 1)
+
+
+@jit
+def close(job: Any) -> None:
+    """Close the job and wait until no other thread looks at it."""
+    atomic_add(job, OPEN, 1)
+    while atomic_load(job, ACTIVE) > 0:
+        relax()
+
+
+@jit
+def join(job: Any, spins: int) -> bool:
+    """Wait for the job to be open and enter it; False if it stays closed for so many looks."""
+    for _ in range(spins):
+        if atomic_load(job, OPEN) % 2 == 1:
+            atomic_add(job, ACTIVE, 1)
+            if atomic_load(job, OPEN) % 2 == 1:
+                return True
+            atomic_add(job, ACTIVE, -1)
+        relax()
+    return False
+
+
+@jit
+def leave(job: Any, seen: int) -> None:
+    """Go out of a job once its work is done, and wait until that job is closed."""
+    atomic_add(job, ACTIVE, -1)
+    while atomic_load(job, OPEN) == seen:
+        relax()
+
+
+class Team:
+    """The threads that help one network, started when first wanted and again after a fork.
+
+    `work(job, leader)` is compiled code: with `leader` 1 it does one job and returns, with 0 it follows
+    until there has been nothing to do for a while.
+    """
+
+    def __init__(self, work: Callable[[Any, int], None], job: Any, helpers: int) -> None:
+        self._work, self._job, self._helpers = work, job, helpers
+        self._sleeping: list[threading.Lock] = []
+        self._pid = 0
+        self._busy = threading.Lock()
+
+    def run(self, prepare: Callable[[Any], None]) -> bool:
+        """Do one job with all threads; False, and nothing done, if another caller has them."""
+        if self._pid != os.getpid():
+            self._restart()
+        if not self._busy.acquire(blocking=False):
+            return False
+        try:
+            prepare(self._job)
+            for asleep in self._sleeping:
+                if asleep.locked():
+                    asleep.release()
+            self._work(self._job, 1)
+        finally:
+            self._busy.release()
+        return True
+
+    def _restart(self) -> None:
+        self._pid, self._busy, self._sleeping = os.getpid(), threading.Lock(), []
+        self._job[:HEADER] = 0
+        for _ in range(self._helpers):
+            asleep = threading.Lock()
+            asleep.acquire()
+            self._sleeping.append(asleep)
+            threading.Thread(target=self._follow, args=(asleep,), daemon=True, name="upc").start()
+
+    def _follow(self, asleep: threading.Lock) -> None:
+        while True:
+            asleep.acquire()
+            self._work(self._job, 0)

@@ -1,0 +1,327 @@
+"""The register tile: a block of vectors that stays in registers, as a Numba type with a few intrinsics.
+
+A tile has `rows` pixels of `vectors` vectors of `lanes` channels. LLVM keeps it in registers, so a kernel
+is a loop of `multiply_add` between a `load` and a `finish`. Every intrinsic is made for one tile and for
+row offsets known when the code is made, so that a single base address serves all rows.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, models, register_model
+
+from upc.runtime.vectors import CHANNEL_FUNCTIONS, F32, FUNCTIONS, I1, I32, I64, MERGE_FUNCTIONS, Lanes
+
+
+class TileType(types.Type):  # type: ignore[misc]
+    """The Numba type of a tile; two of equal size are equal."""
+
+    def __init__(self, rows: int, vectors: int, lanes: int) -> None:
+        self.rows, self.vectors, self.lanes = rows, vectors, lanes
+        super().__init__(name=f"Tile({rows}, {vectors}, {lanes})")
+
+    @property
+    def width(self) -> int:
+        """Channels."""
+        return self.vectors * self.lanes
+
+    @property
+    def vector(self) -> Any:
+        return ir.VectorType(F32, self.lanes)
+
+
+@register_model(TileType)
+class TileModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, tile: TileType) -> None:
+        super().__init__(manager, tile, ir.ArrayType(tile.vector, tile.rows * tile.vectors))
+
+
+def _address(context: Any, builder: Any, kind: Any, array: Any, offset: Any) -> Any:
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [offset])
+
+
+def _at(builder: Any, pointer: Any, offset: int) -> Any:
+    return builder.gep(pointer, [ir.Constant(I64, offset)])
+
+
+def _load(builder: Any, pointer: Any, tile: TileType) -> Any:
+    loaded = builder.load(builder.bitcast(pointer, tile.vector.as_pointer()))
+    loaded.align = 4
+    return loaded
+
+
+def _splat(builder: Any, scalar: Any, tile: TileType) -> Any:
+    blank = ir.Constant(tile.vector, ir.Undefined)
+    first = builder.insert_element(blank, scalar, ir.Constant(I32, 0))
+    return builder.shuffle_vector(first, blank, ir.Constant(ir.VectorType(I32, tile.lanes), [0] * tile.lanes))
+
+
+def _mask(builder: Any, tile: TileType, count: Any, vector: int) -> Any:
+    """True in the lanes of vector number `vector` that stand below `count`."""
+    kind = ir.VectorType(I64, tile.lanes)
+    blank = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(blank, count, ir.Constant(I32, 0))
+    zeros = ir.Constant(ir.VectorType(I32, tile.lanes), [0] * tile.lanes)
+    counts = builder.shuffle_vector(first, blank, zeros)
+    numbers = ir.Constant(kind, [vector * tile.lanes + lane for lane in range(tile.lanes)])
+    return builder.icmp_signed("<", numbers, counts)
+
+
+def _masked_store(builder: Any, tile: TileType, value: Any, pointer: Any, mask: Any) -> None:
+    pointer = builder.bitcast(pointer, tile.vector.as_pointer())
+    signature = ir.FunctionType(ir.VoidType(), [tile.vector, pointer.type, I32, mask.type])
+    name = f"llvm.masked.store.v{tile.lanes}f32.p0"
+    function = cgutils.get_or_insert_function(builder.module, signature, name)
+    builder.call(function, [value, pointer, ir.Constant(I32, 4), mask])
+
+
+def _masked_load(builder: Any, tile: TileType, pointer: Any, mask: Any) -> Any:
+    pointer = builder.bitcast(pointer, tile.vector.as_pointer())
+    signature = ir.FunctionType(tile.vector, [pointer.type, I32, mask.type, tile.vector])
+    name = f"llvm.masked.load.v{tile.lanes}f32.p0"
+    function = cgutils.get_or_insert_function(builder.module, signature, name)
+    nothing = ir.Constant(tile.vector, [0.0] * tile.lanes)
+    return builder.call(function, [pointer, ir.Constant(I32, 4), mask, nothing])
+
+
+def _fma(builder: Any, tile: TileType, a: Any, b: Any, c: Any) -> Any:
+    signature = ir.FunctionType(tile.vector, [tile.vector] * 3)
+    function = cgutils.get_or_insert_function(builder.module, signature, f"llvm.fma.v{tile.lanes}f32")
+    return builder.call(function, [a, b, c])
+
+
+@lru_cache(maxsize=None)
+def start(tile: TileType) -> Any:
+    """Intrinsic (array, offset): every row a copy of the `width` floats found there."""
+
+    @intrinsic
+    def start_tile(typing: Any, array: Any, offset: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer = _address(context, builder, signature.args[0], args[0], args[1])
+            result = ir.Constant(context.get_value_type(tile), ir.Undefined)
+            for v in range(tile.vectors):
+                loaded = _load(builder, _at(builder, pointer, v * tile.lanes), tile)
+                for r in range(tile.rows):
+                    result = builder.insert_value(result, loaded, r * tile.vectors + v)
+            return result
+
+        return tile(array, types.int64), generate
+
+    return start_tile
+
+
+@lru_cache(maxsize=None)
+def fill(tile: TileType, number: float) -> Any:
+    """Intrinsic (): the number in every lane."""
+
+    @intrinsic
+    def fill_tile(typing: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            result = ir.Constant(context.get_value_type(tile), ir.Undefined)
+            for i in range(tile.rows * tile.vectors):
+                result = builder.insert_value(result, ir.Constant(tile.vector, [number] * tile.lanes), i)
+            return result
+
+        return tile(), generate
+
+    return fill_tile
+
+
+@lru_cache(maxsize=None)
+def load(tile: TileType, row_offsets: tuple[int, ...] = (0,)) -> Any:
+    """Intrinsic (array, offset, count): the first `count` channels of each row, zero beyond them."""
+
+    @intrinsic
+    def load_tile(typing: Any, array: Any, offset: Any, count: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer = _address(context, builder, signature.args[0], args[0], args[1])
+            result = ir.Constant(context.get_value_type(tile), ir.Undefined)
+            whole = builder.icmp_signed(">=", args[2], ir.Constant(I64, tile.width))
+            slot = cgutils.alloca_once(builder, result.type)
+            with builder.if_else(whole) as (then, otherwise):
+                for branch, masked in ((then, False), (otherwise, True)):
+                    with branch:
+                        made = result
+                        for r in range(tile.rows):
+                            for v in range(tile.vectors):
+                                place = _at(builder, pointer, row_offsets[r] + v * tile.lanes)
+                                if masked:
+                                    value = _masked_load(builder, tile, place, _mask(builder, tile, args[2], v))
+                                else:
+                                    value = _load(builder, place, tile)
+                                made = builder.insert_value(made, value, r * tile.vectors + v)
+                        builder.store(made, slot)
+            return builder.load(slot)
+
+        return tile(array, types.int64, types.int64), generate
+
+    return load_tile
+
+
+@lru_cache(maxsize=None)
+def multiply_add(tile: TileType, row_offsets: tuple[int, ...]) -> Any:
+    """Intrinsic (tile, x, x_offset, w, w_offset): row r gains x[x_offset + row_offsets[r]] * w[w_offset:]."""
+
+    @intrinsic
+    def multiply_add_tile(typing: Any, acc: Any, x: Any, x_offset: Any, w: Any, w_offset: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            acc, x, x_offset, w, w_offset = args
+            pixels = _address(context, builder, signature.args[1], x, x_offset)
+            panel = _address(context, builder, signature.args[3], w, w_offset)
+            weights = [_load(builder, _at(builder, panel, v * tile.lanes), tile) for v in range(tile.vectors)]
+            for r in range(tile.rows):
+                pixel = _splat(builder, builder.load(_at(builder, pixels, row_offsets[r])), tile)
+                for v in range(tile.vectors):
+                    i = r * tile.vectors + v
+                    acc = builder.insert_value(
+                        acc, _fma(builder, tile, pixel, weights[v], builder.extract_value(acc, i)), i
+                    )
+            return acc
+
+        return tile(tile, x, types.int64, w, types.int64), generate
+
+    return multiply_add_tile
+
+
+@lru_cache(maxsize=None)
+def merge(tile: TileType, function: str) -> Any:
+    """Intrinsic (tile, tile): a function of `MERGE_FUNCTIONS`, or `fma` with a third tile."""
+
+    @intrinsic
+    def merge_tile(typing: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            result = args[0]
+            for i in range(tile.rows * tile.vectors):
+                x, y = (Lanes(builder, builder.extract_value(side, i)) for side in args)
+                result = builder.insert_value(result, MERGE_FUNCTIONS[function](x, y).value, i)
+            return result
+
+        return tile(tile, tile), generate
+
+    return merge_tile
+
+
+@lru_cache(maxsize=None)
+def product_add(tile: TileType) -> Any:
+    """Intrinsic (tile, a, b): tile + a*b lane by lane."""
+
+    @intrinsic
+    def product_add_tile(typing: Any, acc: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            result = args[0]
+            for i in range(tile.rows * tile.vectors):
+                c, x, y = (builder.extract_value(side, i) for side in args)
+                result = builder.insert_value(result, _fma(builder, tile, x, y, c), i)
+            return result
+
+        return tile(tile, tile, tile), generate
+
+    return product_add_tile
+
+
+@lru_cache(maxsize=None)
+def scale_add(tile: TileType) -> Any:
+    """Intrinsic (tile, a, number): tile + a*number."""
+
+    @intrinsic
+    def scale_add_tile(typing: Any, acc: Any, a: Any, number: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            result = args[0]
+            factor = _splat(builder, args[2], tile)
+            for i in range(tile.rows * tile.vectors):
+                value = _fma(builder, tile, builder.extract_value(args[1], i), factor, builder.extract_value(args[0], i))
+                result = builder.insert_value(result, value, i)
+            return result
+
+        return tile(tile, tile, types.float32), generate
+
+    return scale_add_tile
+
+
+Operation = tuple[Any, ...]
+"""One step of an epilogue: (function, *numbers), (channel function, slot) or (merge function, operand)."""
+
+
+@lru_cache(maxsize=None)
+def finish(
+    tile: TileType,
+    operations: tuple[Operation, ...],
+    row_offsets: tuple[int, ...] = (0,),
+    operand_rows: tuple[tuple[int, ...], ...] = ((0,), (0,)),
+) -> Any:
+    """Intrinsic (tile, params, p, arena, a, b, target, t, rows, count): apply the epilogue and store.
+
+    `params[p:]` holds the numbers of channel functions, `width` floats a slot; `arena[a:]` and `arena[b:]`
+    are the operands of merge functions, with their own row offsets. The first `rows` rows and the first
+    `count` channels of each are stored to `target[t:]`.
+    """
+
+    @intrinsic
+    def finish_tile(
+        typing: Any,
+        acc: Any,
+        params: Any,
+        p: Any,
+        arena: Any,
+        a: Any,
+        b: Any,
+        target: Any,
+        t: Any,
+        rows: Any,
+        count: Any,
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            acc, params, p, arena, a, b, target, t, rows, count = args
+            numbers = _address(context, builder, signature.args[1], params, p)
+            operands = [_address(context, builder, signature.args[3], arena, o) for o in (a, b)]
+            place = _address(context, builder, signature.args[6], target, t)
+            whole = builder.and_(
+                builder.icmp_signed(">=", rows, ir.Constant(I64, tile.rows)),
+                builder.icmp_signed(">=", count, ir.Constant(I64, tile.width)),
+            )
+
+            def operand(which: int, r: int, v: int, masked: bool) -> Any:
+                pointer = _at(builder, operands[which], operand_rows[which][r] + v * tile.lanes)
+                if masked:
+                    return _masked_load(builder, tile, pointer, _mask(builder, tile, count, v))
+                return _load(builder, pointer, tile)
+
+            def apply(r: int, v: int, masked: bool) -> Any:
+                x = Lanes(builder, builder.extract_value(acc, r * tile.vectors + v))
+                for name, *rest in operations:
+                    if name in FUNCTIONS:
+                        x = FUNCTIONS[name](x, *rest)
+                    elif name in CHANNEL_FUNCTIONS:
+                        arity, function = CHANNEL_FUNCTIONS[name]
+                        offsets = [(rest[0] + i) * tile.width + v * tile.lanes for i in range(arity)]
+                        x = function(x, *(Lanes(builder, _load(builder, _at(builder, numbers, o), tile)) for o in offsets))
+                    else:
+                        x = MERGE_FUNCTIONS[name](x, Lanes(builder, operand(rest[0], r, v, masked)))
+                return x.value
+
+            with builder.if_else(whole) as (then, otherwise):
+                with then:
+                    for r in range(tile.rows):
+                        for v in range(tile.vectors):
+                            pointer = _at(builder, place, row_offsets[r] + v * tile.lanes)
+                            stored = builder.store(apply(r, v, False), builder.bitcast(pointer, tile.vector.as_pointer()))
+                            stored.align = 4
+                with otherwise:
+                    for r in range(tile.rows):
+                        with builder.if_then(builder.icmp_signed(">", rows, ir.Constant(I64, r))):
+                            for v in range(tile.vectors):
+                                pointer = _at(builder, place, row_offsets[r] + v * tile.lanes)
+                                _masked_store(
+                                    builder, tile, apply(r, v, True), pointer, _mask(builder, tile, count, v)
+                                )
+            return context.get_dummy_value()
+
+        integer = types.int64
+        arguments = (tile, params, integer, arena, integer, integer, target, integer, integer, integer)
+        return types.void(*arguments), generate
+
+    return finish_tile
