@@ -42,6 +42,11 @@ def emit(graph: Graph, *, source_name: str, source_sha256: str, version: str) ->
     return _Writer(graph, source_name).module(source_sha256, version)
 
 
+def builder_name(graph: Graph) -> str:
+    """The function of the module that builds the model."""
+    return Names(_RESERVED).new(f"build_{graph.name}")
+
+
 @dataclass(slots=True)
 class _Writer:
     """Writes one module. `chain` nets become a Sequential, made of lists of layers; others flow through names."""
@@ -57,7 +62,8 @@ class _Writer:
         net = scopes(self.graph)
         items = Definitions(self._spell, _RESERVED, named=True).resolve(net)
         self.chain = _is_chain(self.graph, self._spell)
-        builder = self.names.new(f"build_{self.graph.name}")
+        builder = builder_name(self.graph)
+        self.names.reserve(builder)
         definitions = []
         for definition in used(items):
             if definition.scope.kind == "block":

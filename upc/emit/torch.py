@@ -25,7 +25,6 @@ from upc.emit.structure import Scope, scopes
 from upc.emit.torch_entries import entries
 from upc.emit.torch_spelling import spell
 from upc.ir import Graph, Node
-from upc.layers.merge import Merge
 from upc.shape import Shape, show
 from upc.source import Span
 
@@ -66,6 +65,11 @@ def emit(graph: Graph, *, source_name: str, source_sha256: str, version: str) ->
     return _Writer(graph, source_name).module(source_sha256, version)
 
 
+def class_name(graph: Graph) -> str:
+    """The class of the module that is the network."""
+    return Names(_RESERVED).new(camel(graph.name))
+
+
 @dataclass(frozen=True, slots=True)
 class _Body:
     """What a class is made of: its lines, and the attribute of every item that has one."""
@@ -94,7 +98,8 @@ class _Writer:
         """The whole text."""
         net = scopes(self.graph)
         items = self.resolver.resolve(net)
-        class_name = self.names.new(camel(self.graph.name))
+        net_class = class_name(self.graph)
+        self.names.reserve(net_class)
         definitions = []
         for definition in used(items):
             if _inner(definition) is None:
@@ -110,7 +115,7 @@ class _Writer:
             environment("torch")
             .get_template("module.py.j2")
             .render(
-                name=class_name,
+                name=net_class,
                 header=header(self.source_name, source_sha256, version),
                 signature=signature(self.graph, _first),
                 math="import math\n" if "math." in text else "",
@@ -268,10 +273,10 @@ class _Writer:
         if step.layer:
             return f"self.{member}({x})"
         row = macro("torch", "layers", step.macro)
-        if isinstance(item.node.layer, Merge):
+        if "indices" in step.fields:
             operands = [Code(name + index) for name, index in zip(taken, step.fields["indices"], strict=True)]
             return str(row(step.fields, [*operands, *(Code(literal(c)) for c in step.fields["constants"])]))
-        if len(item.node.inputs) > 1:
+        if len(taken) > 1:
             return str(row(step.fields, list(map(Code, taken))))
         return str(row(step.fields, Code(x)))
 

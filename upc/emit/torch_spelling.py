@@ -368,7 +368,15 @@ def _merge(operator: str) -> Spelling:
         # Axes of size 1 go behind the channels: a value's spatial axes are its last ones in both layouts.
         missing = [rank - len(shape) for shape in node.input_shapes]
         indices = tuple(Code(f"[{', '.join([':', ':'] + ['None'] * n)}]" if n else "") for n in missing)
-        return (_call(operator, indices=indices, constants=layer.constants),)
+        if operator not in ("maximum", "minimum"):
+            return (_call(operator, indices=indices, constants=layer.constants),)
+        # Constants are a bound: `torch.maximum` takes tensors alone.
+        joined = (_call(operator, indices=indices, constants=()),) if len(node.inputs) > 1 else ()
+        if not layer.constants:
+            return joined
+        low = max(layer.constants) if operator == "maximum" else None
+        high = min(layer.constants) if operator == "minimum" else None
+        return (*joined, _call("clip", min_value=low, max_value=high))
 
     return say
 
