@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, Field
 from typing import Any
 
 from upc.diagnostics import nearest
@@ -120,6 +120,15 @@ LAYERS: dict[str, tuple[type[Layer], int]] = {
 """Every layer by the name users write, with the number of spatial axes it works on."""
 
 
+def _expected(argument: Field[Any], rank: int) -> str:
+    """What an argument's converter says it takes."""
+    try:
+        argument.metadata["convert"](None, rank)
+    except LayerError as e:
+        return e.message.removeprefix("expected ").partition(", got")[0]
+    return "any value"
+
+
 def construct(name: str, positional: Sequence[Literal], named: Mapping[str, Literal]) -> Layer:
     """The layer card of a written call, its arguments checked and in stored form.
 
@@ -163,6 +172,6 @@ def construct(name: str, positional: Sequence[Literal], named: Mapping[str, Lite
         values[key] = value
     missing = [a for a in arguments if a.default is MISSING and a.name not in values]
     if missing:
-        listed = ", ".join(f"`{a.name}`" for a in missing)
+        listed = " and ".join(f"`{a.name}` ({_expected(a, rank)})" for a in missing)
         raise LayerError(f"{name} is missing its argument{'' if len(missing) == 1 else 's'} {listed}")
     return card(rank=rank, **values)

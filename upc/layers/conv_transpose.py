@@ -24,7 +24,7 @@ from upc.layers.arguments import (
     sizes,
 )
 from upc.layers.conv import check_groups, check_input_groups
-from upc.layers.shapes import fit_error, positions, spatial, too_small
+from upc.layers.shapes import axis_name, fit_error, positions, spatial, too_small
 from upc.shape import Dim, Shape, conv_transpose_crop, conv_transpose_output, evaluate, show, window_span
 
 
@@ -75,7 +75,7 @@ class ConvTranspose(Layer):
             if q >= below:
                 limit = "strides" if below == self.strides[axis] else "dilation_rate"
                 raise LayerError(
-                    f"output_padding must be below {limit} (axis {axis + 1}): {q} >= {below}",
+                    f"output_padding must be below {limit} ({axis_name(self.rank, axis)}): {q} >= {below}",
                     argument="output_padding",
                     hint="it chooses among the sizes that one convolution brings to the same size; use "
                     "`zero_padding2d` after the layer to add pixels",
@@ -112,12 +112,17 @@ class ConvTranspose(Layer):
         if self.padding == "same":
             least, most = (dim - 1) * self.strides[axis] + 1, dim * self.strides[axis]
         if not least <= wanted <= most:
-            reach = f"{least}" if least == most else f"{least} to {most}"
+            stride, span = self.strides[axis], window_span(self.kernel_size[axis], self.dilation_rate[axis])
+            if self.padding == "same":
+                equation = f"{dim} = ceil(output_size / {stride})"
+            else:
+                before, after = (0, 0) if isinstance(self.padding, str) else self.padding[axis]
+                equation = f"({dim} - 1)*{stride} + {span} - {before} - {after} + output_padding"
             raise LayerError(
-                f"output_size {wanted} is out of reach from {show(shape)} (axis {axis + 1}): "
-                f"({dim} - 1)*{self.strides[axis]} + ... gives {reach}",
+                f"output_size {wanted} is out of reach from {show(shape)} ({axis_name(self.rank, axis)}): {equation}",
                 argument="output_size",
                 inputs=(0,),
+                hint=f"only {least} will do" if least == most else f"{least} to {most} will do",
             )
         return wanted - start
 

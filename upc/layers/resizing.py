@@ -10,13 +10,14 @@ from typing import ClassVar
 import numpy as np
 
 from upc.ir import Array, Example, Layer, LayerError, attr
-from upc.layers.arguments import listed, number, positive, sizes, word
+from upc.layers.arguments import listed, number_in, positive, sizes, word
 from upc.layers.shapes import spatial
 from upc.shape import Shape, show
 
 _interpolation = word("nearest", "bilinear", "bicubic")
 _coordinates = word("half_pixel", "align_corners", "asymmetric")
 _border = word("renormalize", "replicate")
+_coefficient = number_in(-1, 0)  # beyond it what is left of the weights at an edge can sum to nothing
 
 
 def _place(i: int, size: int, result: int, coordinates: str) -> float:
@@ -121,7 +122,7 @@ class UpSampling(Resampling):
     size: tuple[int, ...] = attr(sizes, 2)
     interpolation: str = attr(_interpolation, "nearest")
     coordinates: str = attr(_coordinates, "half_pixel")
-    cubic_coefficient: float = attr(number, -0.5)
+    cubic_coefficient: float = attr(_coefficient, -0.5)
     border: str = attr(_border, "renormalize")
 
     def check(self) -> None:
@@ -196,7 +197,7 @@ class Resizing(Resampling):
     target: tuple[int, ...] = attr(listed(positive, least=1), variadic=True)
     interpolation: str = attr(_interpolation, "bilinear")
     coordinates: str = attr(_coordinates, "half_pixel")
-    cubic_coefficient: float = attr(number, -0.5)
+    cubic_coefficient: float = attr(_coefficient, -0.5)
     border: str = attr(_border, "renormalize")
 
     def check(self) -> None:

@@ -84,12 +84,15 @@ def exact_quotient(dim: Dim, divisor: int) -> tuple[Dim | None, tuple[Pair, ...]
     return quotient, ((quotient * divisor, dim),)
 
 
+def axis_name(rank: int, axis: int) -> str:
+    """What people call a spatial axis."""
+    return "length" if rank == 1 else ("depth", "height", "width")[3 - rank + axis]
+
+
 def fit_error(name: str, axis: int, rank: int, shape: Shape, equation: str, result: Dim, hint: str) -> LayerError:
     """A window or cut that leaves nothing of an axis."""
-    axis_name = ("depth", "height", "width")[3 - rank + axis] if rank > 1 else "length"
-    return LayerError(
-        f"{name} leaves nothing of the {axis_name} of {show(shape)}: {equation} = {result}", inputs=(0,), hint=hint
-    )
+    message = f"{name} leaves nothing of the {axis_name(rank, axis)} of {show(shape)}: {equation} = {result}"
+    return LayerError(message, inputs=(0,), hint=hint)
 
 
 def positions(outputs: Shape, each: int) -> Dim | None:
