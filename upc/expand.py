@@ -213,7 +213,9 @@ class Expansion:
                 result = known
             elif len(action.names) > 1:
                 values = [n for n, bound in scope.names.items() if isinstance(bound, Value)]
-                self.report(unknown_name(name, values, "value").diagnostic)
+                problem = unknown_name(name, values, "value").diagnostic
+                hint = f"several outputs must have names before: `as {name.text}` names the current value"
+                self.report(replace(problem, hint=problem.hint or hint))
                 result = UNKNOWN
             elif current is None:
                 self.problem("E0208", "there is no value to return yet", action.span, "begin with `input x: [...]`")

@@ -107,7 +107,7 @@ def explain(source: Source, tokens: Sequence[Token], at: int, expected: frozense
             return Diagnostic(
                 "E0105", f"`{token}` is a keyword and cannot be a name", here, f"choose another, such as `{token}_`"
             )
-    mistake = _recognise(source, tokens, at)
+    mistake = recognise(source, tokens, at)
     if mistake is not None:
         words = {"token": str(token), "previous": str(previous), "opener": _opener_name(tokens, opener)}
         if mistake.caret == "behind" and at > 1 and starts_call(source, tokens, at):
@@ -128,7 +128,8 @@ def _filled(text: str, words: Mapping[str, str]) -> str:
     return text
 
 
-def _recognise(source: Source, tokens: Sequence[Token], at: int) -> Mistake | None:
+def recognise(source: Source, tokens: Sequence[Token], at: int) -> Mistake | None:
+    """The taught mistake that looks like this place, if any does."""
     lessons = _lessons()
     return next((lessons[s] for s in _signatures(source, tokens, at) if s in lessons), None)
 

@@ -1,0 +1,6 @@
+use "../shared.upc"
+
+block down(filters) {
+  normalized(filters)
+  max_pooling2d(2)
+}
