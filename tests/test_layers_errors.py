@@ -6,11 +6,14 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from upc.ir import LayerError
 from upc.layers import LAYERS, construct
 from upc.layers.arguments import LARGEST
-from upc.shape import Shape, free
+from upc.layers.shapes import can_equal
+from upc.shape import Shape, evaluate, free
 
 H, W = free("H"), free("W")
 
@@ -199,6 +202,13 @@ def test_sizes_that_may_be_equal_are_demanded_and_the_simpler_kept() -> None:
             assert shape[0] == H
             ((left, right),) = layer.demands(shapes)
             assert {left, right} == {H, restored}
+
+
+@given(st.lists(st.integers(-6, 6), min_size=6, max_size=6), st.integers(2, 5))
+def test_sizes_called_different_never_meet(n: list[int], divisor: int) -> None:
+    left, right = H * n[0] + H // divisor * n[1] + n[2], H * n[3] + H // divisor * n[4] + n[5]
+    if not can_equal(left, right):
+        assert all(evaluate(left, {"H": h}) != evaluate(right, {"H": h}) for h in range(1, 60))
 
 
 def test_a_free_size_may_have_to_be_a_number() -> None:
