@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import upc
+from upc import build, pipeline
 from upc.cli import main
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -257,3 +258,13 @@ def test_the_language_of_the_readme_builds(capsys, tmp_path):
     shown = capsys.readouterr()
     faces, skip = json.loads(shown.out)
     assert (faces["params"], skip["outputs"][0]["shape"], shown.err) == (3_585_219, ["H", "W", 3], "")
+
+
+@pytest.mark.parametrize("target", ["numba", "keras", "torch"])
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.upc")), ids=lambda file: file.stem)
+def test_every_net_can_be_written_for_every_target(file, target):
+    tree = pipeline.tree(pipeline.read(str(file)))
+    for net in build.nets(tree):
+        text = pipeline.emit(pipeline.graph(tree, net), target)
+        compile(text, f"{net}.py", "exec")
+        assert text == pipeline.emit(pipeline.graph(tree, net), target)

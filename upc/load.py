@@ -125,7 +125,28 @@ def _reference(graph: Graph, weights: Mapping[str, Array]) -> Runner:
     return lambda inputs: tuple(reference.run(graph, weights, inputs).values())
 
 
+def _numba(graph: Graph, weights: Mapping[str, Array]) -> Runner:
+    from upc.load_numba import load_numba
+
+    return load_numba(graph, weights)
+
+
+def _keras(graph: Graph, weights: Mapping[str, Array]) -> Runner:
+    from upc.load_frameworks import load_keras
+
+    return load_keras(graph, weights)
+
+
+def _torch(graph: Graph, weights: Mapping[str, Array]) -> Runner:
+    from upc.load_frameworks import load_torch
+
+    return load_torch(graph, weights)
+
+
 _RUNNERS: dict[str, Callable[[Graph, Mapping[str, Array]], Runner]] = {
+    "numba": _numba,
     "reference": _reference,
+    "keras": _keras,
+    "torch": _torch,
 }
 """How each target makes a graph runnable; whatever a target needs is imported only then."""

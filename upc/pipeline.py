@@ -7,12 +7,16 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from upc import __version__, build, limits, parse, syntax
 from upc.diagnostics import EXIT_USAGE, error
 from upc.ir import Graph, Literal
 from upc.source import Source
 from upc.units import Read, Report, folder_reader, read_source
+
+if TYPE_CHECKING:
+    from upc.plan.steps import Plan
 
 STDIN = "-"
 Emitter = Callable[..., str]
@@ -60,10 +64,21 @@ def graph(
     return build.build(file, net, defines, folder_of(file.source), warn)
 
 
+def plan(built: Graph) -> Plan:
+    """Stage 4, for Numba only: Graph to the steps that the module will take."""
+    from upc.plan.lower import lower
+
+    return lower(built)
+
+
 def emit(built: Graph, target: str) -> str:
-    """Stage 4: Graph to the source of a module; for Numba by way of passes and a Plan."""
-    emitter: Emitter = import_module(f"upc.emit.{target}").emit
+    """The last stage: a Graph, for Numba its Plan, to the source of a module."""
+    if target == "numba":
+        from upc.emit.numba import emit_plan
+
+        return emit_plan(plan(built))
     source = built.span.source
+    emitter: Emitter = import_module(f"upc.emit.{target}").emit
     return emitter(built, source_name=source.name, source_sha256=source.sha256, version=__version__)
 
 

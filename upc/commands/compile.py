@@ -45,7 +45,9 @@ def run(options: argparse.Namespace) -> int:
         write_atomic(module, text)
     if options.target == "numba":
         shared.progress(options, f"compiling {module}")
-        _warm(module)
+        from upc.load_numba import compile_module
+
+        compile_module(module, arrays)
     print(stored)
     print(module)
     return 0
@@ -62,9 +64,5 @@ def _stage(options: argparse.Namespace) -> str:
 
         return show_graph(graph)
     if options.emit == "plan":
-        return pipeline.show_plan(graph)
+        return f"{pipeline.plan(graph)}\n"
     return pipeline.emit(graph, options.target)
-
-
-def _warm(module: Path) -> None:
-    """Import a written module in a process of its own, which leaves its machine code in the cache."""

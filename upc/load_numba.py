@@ -1,0 +1,70 @@
+"""Written Numba modules made runnable in this process."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from upc.emit import numba
+from upc.files import write_atomic
+from upc.ir import Array, Graph
+
+
+def load_numba(graph: Graph, weights: Mapping[str, Array]) -> Callable[[Sequence[Array]], tuple[Array, ...]]:
+    """The network as compiled code. Its module is kept in upc's cache, so that the next time is quick."""
+    net = import_file(_stored(numba.emit(graph), graph.name)).load(weights)
+    single = len(graph.outputs) == 1
+
+    def run(inputs: Sequence[Array]) -> tuple[Array, ...]:
+        results = net(*inputs)
+        return (results,) if single else tuple(results)
+
+    return run
+
+
+def import_file(path: Path) -> ModuleType:
+    """The module in a file, under a name that no other module has."""
+    name = f"upc_numba_{path.stem}_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # it ends in .py
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def compile_module(path: Path, weights: Mapping[str, Array]) -> None:
+    """Run a written module once on zeros, which leaves its machine code in the cache."""
+    module = import_file(path)
+    network = module.NETWORK
+    shapes = [[d if isinstance(d, int) else network.sample[d] for d in port.shape] for port in network.inputs]
+    module.load(weights)(*(np.zeros((1, *shape), np.float32) for shape in shapes))
+
+
+def _stored(text: str, name: str) -> Path:
+    """A file that holds the text: in the cache, or where that cannot be written, for this process only."""
+    from upc.runtime.cache import cache_folder
+
+    for base in (cache_folder, lambda: Path(tempfile.mkdtemp(prefix="upc-"))):
+        path = base() / "modules" / hashlib.sha256(text.encode()).hexdigest()[:16] / f"{name}.py"
+        try:
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomic(path, text)
+            return path
+        except OSError:
+            continue
+    raise OSError("neither the cache nor the folder for temporary files can be written")
