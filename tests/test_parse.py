@@ -214,8 +214,24 @@ def test_what_the_limits_allow_is_parsed() -> None:
 
 _WORDS = st.sampled_from(
     [
-        *"net block use input output repeat from as in n relu ( ) [ ] { } , : = .. + - * ** 3 0.5".split(),
-        *('"a"', "#c\n", "\n", "'", ".", '"', "é"),
+        *(
+            "net",
+            "block",
+            "use",
+            "input",
+            "output",
+            "repeat",
+            "from",
+            "as",
+            "in",
+            "n",
+            "relu",
+            "3",
+            "0.5",
+            '"a"',
+            "#c\n",
+        ),
+        *("(", ")", "[", "]", "{", "}", ",", ":", "=", "..", "+", "-", "*", "**", "\n", "'", ".", '"', "é"),
     ]
 )
 

@@ -202,7 +202,7 @@ class _Writer:
             comma = self.text[argument.span.end : call.span.end].lstrip().startswith(",")
             self._trailing(self.text.index(",", argument.span.end) + 1 if comma else argument.span.end)
         self._leading(call.span.end, level + 1, apart=False, at_end=True, first=True)
-        self._hoist(end, level)
+        self._hoist(end, level + 1)
         self._line(level, f"){naming}")
 
     def _braced(self, head: str, body: syntax.Body, naming: str, statement: syntax.Statement, level: int) -> None:

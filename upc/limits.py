@@ -23,7 +23,7 @@ NAME_CHARACTERS = 64
 NODES = 10_000
 """Layers of one net once every block and repeat is written out."""
 
-STATEMENTS = 100_000
+STATEMENTS = 30_000
 """Statements carried out to get there, so that repeats of nothing end too."""
 
 INTEGER = 2**63 - 1

@@ -18,7 +18,7 @@ def lint(graph: Graph, warnings: Iterable[Diagnostic] = ()) -> list[Diagnostic]:
         if isinstance(node.layer, ConvTranspose):
             findings += _uneven_overlap(node, node.layer)
     findings += _odd_sizes(graph)
-    once = {(d.code, d.span, d.message): d for d in reversed(findings)}
+    once = {(d.code, d.span, d.message): d for d in findings}
     return sorted(
         once.values(), key=lambda d: (d.span.source.name, d.span.start, d.code) if d.span else ("", 0, d.code)
     )

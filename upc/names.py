@@ -117,24 +117,28 @@ def _check_circles(unit: Unit, report: Report) -> None:
     """A block must not contain itself, through whichever others."""
     done: set[int] = set()
     for name, (block, home) in unit.blocks.items():
+        if id(block) in done:
+            continue
         # An explicit stack: chains of blocks may be longer than Python's.
-        path: list[tuple[str, syntax.Block, Iterator[tuple[syntax.Call, syntax.Block, Unit]]]] = []
-        if id(block) not in done:
-            path.append((name, block, _called_blocks(block, home)))
+        path = [(name, block, _called_blocks(block, home))]
+        places = {id(block): 0}
         while path:
             step = next(path[-1][2], None)
             if step is None:
-                done.add(id(path.pop()[1]))
+                finished = id(path.pop()[1])
+                done.add(finished)
+                del places[finished]
                 continue
             call, callee, callee_home = step
-            on_path = [entry[1] for entry in path]
-            if callee in on_path:
-                loop = [entry[0] for entry in path[on_path.index(callee) :]] + [call.name.text]
-                message = f"a block cannot contain itself: {' -> '.join(loop)}"
+            if id(callee) in places:
+                loop = [entry[0] for entry in path[places[id(callee)] :]] + [call.name.text]
+                shown = loop if len(loop) < 8 else [*loop[:3], "...", *loop[-3:]]
+                message = f"a block cannot contain itself: {' -> '.join(shown)}"
                 report(
                     Diagnostic("E0211", message, call.name.span, "repeat it a fixed number of times: `repeat 3 { }`")
                 )
             elif id(callee) not in done:
+                places[id(callee)] = len(path)
                 path.append((call.name.text, callee, _called_blocks(callee, callee_home)))
 
 
