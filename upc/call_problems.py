@@ -48,7 +48,9 @@ def argument_problem(
         message = f"`{e.argument}` of `{action.name.text}`: {message}"
     if isinstance(written, syntax.Word) and written.text not in scope.names:
         near = nearest(written.text, [n for n, bound in scope.names.items() if not isinstance(bound, Value)])
-        if written.text[0].isupper():
+        if written.text in ("True", "False", "None"):
+            hint = f"write `{written.text.lower()}`"
+        elif written.text[0].isupper():
             hint = "capital names are free sizes, known when the net runs; arguments need numbers or parameters"
         elif near and not e.hint:
             hint = f"did you mean the parameter `{near}`?"

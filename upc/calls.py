@@ -54,22 +54,22 @@ def _layer(expansion: Expansion, action: syntax.Call, scope: Scope, current: Res
     if given.broken:
         return (UNKNOWN,)
     path = _path(action.name.text, scope)
+    count = 1 + len(given.values)
+    least, most = card.arity
+    if most is not None and count > most:
+        works_on = "the current value alone" if most == 1 else f"{most} values, got {count}"
+        message = f"`{action.name.text}` works on {works_on}"
+        elsewhere = "start a branch at another value with `from name { ... }`" if most == 1 else None
+        expansion.problem("E0306", message, given.values[most - 1][1], elsewhere)
+        return (UNKNOWN,)
     layer = _construct(expansion, action, card, given, scope)
     if layer is None:
         return (UNKNOWN,)
-    count = 1 + len(given.values)
-    least, most = card.arity
     if count < least:
         hint = f"name the others: `{layer.name}(skip)`"
         expansion.problem(
             "E0306", f"`{layer.name}` joins at least {least} values, got only the current one", action.name.span, hint
         )
-        return (UNKNOWN,)
-    if most is not None and count > most:
-        works_on = "the current value alone" if most == 1 else f"{most} values, got {count}"
-        message = f"`{layer.name}` works on {works_on}"
-        elsewhere = "start a branch at another value with `from name { ... }`" if most == 1 else None
-        expansion.problem("E0306", message, given.values[most - 1][1], elsewhere)
         return (UNKNOWN,)
     if isinstance(current, Unknown):
         return (UNKNOWN,)

@@ -179,7 +179,10 @@ class Expansion:
             return None
         for item in shape.items:
             if isinstance(item, syntax.Word) and item.text not in scope.names:
-                if item.text[0].isupper():
+                if item.text in ("None", "True", "False"):
+                    hint = "free sizes are capital names: `[H, W, 3]`; the batch is not written"
+                    self.problem("E0204", f"`{item.text}` cannot name a free size", item.span, hint)
+                elif item.text[0].isupper():
                     dims.append(free(item.text))
                 else:
                     problem = unknown_name(item, scope.names, "parameter").diagnostic

@@ -56,6 +56,7 @@ _FOREIGN = {
 
 _VALUES = frozenset({"INTEGER", "DECIMAL", "STRING", "TRUE", "FALSE", "NONE"})
 _OPERATORS = frozenset({"PLUS", "MINUS", "STAR", "SLASH", "PERCENT", "POWER"})
+_ENDS = frozenset({"VALUE", "NAME", "RPAR", "RSQB"})
 _ITEMS = frozenset({"NET", "BLOCK", "USE"})
 _CLOSE = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 _SIGNS = {
@@ -107,6 +108,10 @@ def explain(source: Source, tokens: Sequence[Token], at: int, expected: frozense
             return Diagnostic(
                 "E0105", f"`{token}` is a keyword and cannot be a name", here, f"choose another, such as `{token}_`"
             )
+    if token.type == "NAME" and str(token) in _FOREIGN and _is_body(tokens, opener):
+        return Diagnostic("E0106", f"upc has no `{token}`", here, _FOREIGN[str(token)])
+    if token.type == "SLASH" and tokens[at + 1].type == "SLASH":
+        return Diagnostic("E0106", "upc has no `//`", here.to(_span(source, tokens[at + 1])), "comments begin with `#`")
     mistake = recognise(source, tokens, at)
     if mistake is not None:
         words = {"token": str(token), "previous": str(previous), "opener": _opener_name(tokens, opener)}
@@ -168,11 +173,21 @@ def _signatures(source: Source, tokens: Sequence[Token], at: int) -> tuple[Signa
         (context, further, before, token),
         (context, before, token, begins, None),
         (context, before, token),
+        (context, _coarse(before, context), _coarse(token, "")),
     )
 
 
 def _class(token: Token) -> str:
     return "VALUE" if token.type in _VALUES else "OPERATOR" if token.type in _OPERATORS else str(token.type)
+
+
+def _coarse(kind: str, context: str) -> str:
+    """Statements are alike, so are their ends in a body, and inside other brackets all ends of a value."""
+    if kind in ("INPUT", "OUTPUT", "REPEAT", "FROM"):
+        return "STATEMENT"
+    if context == "LBRACE" and kind in ("RPAR", "RSQB", "RBRACE", "LBRACE"):
+        return "END OF STATEMENT"
+    return "END OF VALUE" if context in ("call", "LSQB", "group") and kind in _ENDS else kind
 
 
 def _opener(tokens: Sequence[Token], at: int) -> int | None:
@@ -214,6 +229,12 @@ def _name(token: Token) -> str:
 def _names(expected: frozenset[str]) -> str:
     plain = {"NAME": "a name", "INTEGER": "a number", "STRING": "text in quotes", "$END": "the end of the file"}
     hidden = {"DECIMAL", "TRUE", "FALSE", "NONE"} if "INTEGER" in expected else set()
+    if "REPEAT" in expected:
+        hidden |= {"NAME", "INPUT", "OUTPUT", "FROM"}
+        plain["REPEAT"] = "a statement"
+    if "POWER" in expected:
+        hidden |= _OPERATORS - {"PLUS"}
+        plain["PLUS"] = "an arithmetic sign"
     shown = [plain.get(k) or f"`{_SIGNS.get(k) or k.lower()}`" for k in sorted(expected - hidden)]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
 

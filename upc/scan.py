@@ -30,7 +30,7 @@ _CHARACTER_HINTS = {
     "'": 'text stands in double quotes: "same"',
     '"': 'text in double quotes ends on the line it began: "same"',
     ";": "a statement needs no `;`: the next one begins a new line",
-    ".": "each layer is a line of its own, not chained with dots; decimals have digits on both sides: 0.5",
+    ".": "each layer is a line of its own, not chained with dots",
     ">": "a value is named with `as`: `conv2d(8, 3) as skip`",
     "<": "upc has no comparisons",
     "!": "comments begin with `#`",
@@ -99,7 +99,7 @@ def scan(source: Source) -> Scan:
             quoted = _OPEN_TEXT[char].match(text, at) if char in _OPEN_TEXT else None
             start = quoted.end() if quoted else at + 1
             message = "the text in quotes is not closed" if char == '"' else f"unexpected character `{char}`"
-            hint = _CHARACTER_HINTS.get(char, "names are letters a to z, digits and _" if char.isalnum() else None)
+            hint = _hint(text, at)
             errors.append(Diagnostic("E0103" if char == '"' else "E0101", message, Span(source, at, start), hint))
             if len(errors) >= limits.DIAGNOSTICS:
                 return Scan([], (), errors, True)
@@ -107,6 +107,16 @@ def scan(source: Source) -> Scan:
                 tokens.append(Token("STRING", '""', start_pos=at, end_pos=start))
     fatal = _limit(tokens, source, errors)
     return Scan(tokens, tuple(comments), errors, fatal)
+
+
+def _hint(text: str, at: int) -> str | None:
+    """What a character that begins nothing was most likely meant for."""
+    char = text[at]
+    if char == "." and text[at - 2 : at] == "..":
+        return "a range has two dots: `1..3`"
+    if char == "." and (text[at + 1 : at + 2].isdigit() or text[at - 1 : at].isdigit()):
+        return "decimals have digits on both sides of the point: 0.5"
+    return _CHARACTER_HINTS.get(char, "names are letters a to z, digits and _" if char.isalnum() else None)
 
 
 def _limit(tokens: list[Token], source: Source, errors: list[Diagnostic]) -> bool:

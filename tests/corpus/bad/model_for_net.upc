@@ -1,0 +1,5 @@
+model n {
+  input x: [8]
+  relu()
+  output y
+}

@@ -1,0 +1,5 @@
+net n {
+  input x: [8]
+  relu() as y
+  output = y
+}
