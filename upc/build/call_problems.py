@@ -6,14 +6,14 @@ from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING
 
 from upc import syntax
+from upc.build.evaluate import Bound
 from upc.diagnostics import Diagnostic, nearest
-from upc.evaluate import Bound
 from upc.ir import Layer, LayerError, Value
 from upc.shape import show as show_shape
 from upc.source import Span
 
 if TYPE_CHECKING:
-    from upc.expand import Expansion, Scope
+    from upc.build.expand import Expansion, Scope
 
 Notes = tuple[tuple[Span, str], ...]
 

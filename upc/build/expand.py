@@ -6,12 +6,13 @@ from collections import ChainMap
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, replace
 
-from upc import calls, limits, syntax
+from upc import limits, syntax
+from upc.build import calls
+from upc.build.evaluate import UNKNOWN, Bound, Unknown, ValueProblem, evaluate, show, unknown_name
+from upc.build.names import check_identifier, words_of
 from upc.demands import solve
 from upc.diagnostics import Diagnostic
-from upc.evaluate import UNKNOWN, Bound, Unknown, ValueProblem, evaluate, show, unknown_name
 from upc.ir import Demand, Frame, Graph, Literal, Node, Output, Value
-from upc.names import check_identifier, words_of
 from upc.shape import Dim, Shape, free, names_of
 from upc.source import Span
 from upc.units import Report, Unit

@@ -10,9 +10,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from upc import expand, limits, names, syntax
+from upc import limits, syntax
+from upc.build.evaluate import show
+from upc.build.expand import Expansion
+from upc.build.names import check_names
 from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError, error, nearest
-from upc.evaluate import show
 from upc.ir import Graph, Literal
 from upc.parse import parse
 from upc.source import Source
@@ -43,9 +45,9 @@ def build(
     found = _Findings()
     unit = load_units(file, read, found.report)
     chosen = choose(file, net)
-    names.check_names(unit, found.report)
+    check_names(unit, found.report)
     parameters = _parameters(chosen, defines or {}, found)
-    expansion = expand.Expansion(chosen, unit, found.report)
+    expansion = Expansion(chosen, unit, found.report)
     graph = expansion.run(parameters)
     if found.errors:
         raise UpcError(sorted(found.errors, key=_place)[: limits.DIAGNOSTICS])

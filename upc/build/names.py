@@ -6,8 +6,8 @@ import keyword
 from collections.abc import Iterable, Iterator
 
 from upc import limits, syntax
+from upc.build.evaluate import words
 from upc.diagnostics import Diagnostic, nearest
-from upc.evaluate import words
 from upc.layers import LAYERS
 from upc.units import Report, Unit
 

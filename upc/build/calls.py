@@ -6,19 +6,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from upc import limits, syntax
-from upc.call_problems import Arguments, argument_problem, callers, shape_problem
+from upc.build.call_problems import Arguments, argument_problem, callers, shape_problem
+from upc.build.evaluate import UNKNOWN, Bound, Unknown, ValueProblem, evaluate, show, unknown_name
+from upc.build.names import unknown_layer
 from upc.demands import depth, holds_always, never_equal
 from upc.diagnostics import nearest
-from upc.evaluate import UNKNOWN, Bound, Unknown, ValueProblem, evaluate, show, unknown_name
 from upc.ir import Demand, Frame, Layer, LayerError, Literal, Node, Value
 from upc.layers import LAYERS, construct
-from upc.names import unknown_layer
 from upc.shape import Dim, Shape, Size
 from upc.shape import show as show_shape
 from upc.source import Span
 
 if TYPE_CHECKING:
-    from upc.expand import Expansion, Scope
+    from upc.build.expand import Expansion, Scope
 
 Result = Value | Unknown
 
