@@ -17,7 +17,7 @@ from upc.plan.lower import lower
 from upc.plan.steps import BatchNorm, Plan, Step
 from upc.shape import Dim, Shape, show
 
-RUNTIME = ("vectors", "tile", "team", "layout", "cache", "phases", "convolution", "rows", "network")
+RUNTIME = ("subroutine", "vectors", "tile", "team", "layout", "cache", "phases", "convolution", "rows", "network")
 """The modules of `upc.runtime` that a generated module carries, in an order in which each rests on earlier ones."""
 
 _DEFAULTS = {
@@ -45,7 +45,7 @@ def emit_plan(plan: Plan) -> str:
         **{f"input {v.name}": names.new(f"{v.name}_in") for v in graph.inputs},
         **{f"output {o.name}": names.new(f"{o.name}_out") for o in graph.outputs},
     }
-    steps = [_step(number, step, names, variables) for number, step in enumerate(plan.steps)]
+    steps = [_step(number, step, variables) for number, step in enumerate(plan.steps)]
     call = ", ".join(o.name for o in graph.outputs) + f" = net({', '.join(v.name for v in graph.inputs)})"
     text = (
         environment("numba")
@@ -57,7 +57,7 @@ def emit_plan(plan: Plan) -> str:
             sha256=Code(graph.span.source.sha256),
             description=[Code(line) for line in _description(graph)],
             name=Code(graph.name),
-            quoted_name=literal(graph.name),
+            quoted_name=graph.name,
             call=Code(call),
             imports=[Code(line) for line in imports],
             runtime=Code(runtime),
@@ -74,6 +74,7 @@ def emit_plan(plan: Plan) -> str:
             outputs=[Code(_port(o.name, o.value.shape)) for o in graph.outputs],
             weights=[(Code(literal(key)), Code(literal(weight.shape))) for key, weight, _ in graph.weights()],
             steps=steps,
+            functions=Code("convolve_step, row_step"),
             sample=Code(repr(_sample(graph, free))),
             lives=[(Code(literal(k)), Code(literal(life))) for k, life in sorted(plan.lives.items())],
             externals=[
@@ -114,7 +115,20 @@ def carried_runtime() -> tuple[tuple[str, ...], str]:
 def _defined(runtime: str) -> list[str]:
     """The names that the runtime and the module's own frame use."""
     tree = ast.parse(runtime)
-    found = ["sizes", "slices", "demands", "shapes", "forward", "work", "load", "NETWORK", "COUNTERS", "STEPS"]
+    found = [
+        "sizes",
+        "slices",
+        "demands",
+        "shapes",
+        "forward",
+        "work",
+        "load",
+        "NETWORK",
+        "COUNTERS",
+        "STEPS",
+        "convolve_step",
+        "row_step",
+    ]
     found += ["job", "table", "arena", "weights", "batch", "chunk", "counter", "first", "images", "np", "os", "Any"]
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
@@ -124,8 +138,7 @@ def _defined(runtime: str) -> list[str]:
     return found
 
 
-def _step(number: int, step: Step, names: Names, variables: dict[str, str]) -> dict[str, Any]:
-    wanted = f"take_{step.name}" if step.source.startswith("input ") else step.name
+def _step(number: int, step: Step, variables: dict[str, str]) -> dict[str, Any]:
     settings = [(k, v) for k, v in step.settings if _DEFAULTS.get(k) != v]
     if step.then:
         settings.append(("then", Code(_tuple_of([_operation(o) for o in step.then]))))
@@ -137,7 +150,8 @@ def _step(number: int, step: Step, names: Names, variables: dict[str, str]) -> d
         "line": step.line,
         "number": number,
         "counter": 16 * number,
-        "function": Code(names.new(wanted)),
+        "name": Code(_comment(step.name)),
+        "call": Code("convolve_step" if step.kind == "Convolution" else "row_step"),
         "words": Code(_comment(words)),
         "code": Code(f"{step.kind}({', '.join(head + [f'{k}={literal(v)}' for k, v in settings])})"),
         "source": Code(variables.get(step.source, "arena")),

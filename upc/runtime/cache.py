@@ -28,9 +28,10 @@ def cache_folder() -> Path:
 
 
 class SourceLocator(_CacheLocator):  # type: ignore[misc]
-    """Compiled code belongs to the text of its module and to the vectors it is made for, not to a path.
+    """Compiled code belongs to the text of its module, its name and the vectors it is made for, not to a path.
 
-    Numba's own index adds the processor's name and features to that.
+    The name is there because compiled code finds its module by it. Numba's own index adds the processor's
+    name and features to that.
     """
 
     def __init__(self, text: bytes) -> None:
@@ -50,7 +51,7 @@ class SourceLocator(_CacheLocator):  # type: ignore[misc]
     @classmethod
     def from_function(cls, function: Any, file: str) -> SourceLocator | None:
         try:
-            locator = cls(Path(file).read_bytes())
+            locator = cls(Path(file).read_bytes() + function.__module__.encode())
             locator.ensure_cache_path()
         except OSError:
             return None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -12,14 +12,15 @@ import numpy as np
 
 from upc.runtime.layout import Machine, Picture, Table, View, Weights
 from upc.runtime.phases import Phase, Phases, convolution_phases, fold, transposed_phases, upsampled_phases
-from upc.runtime.team import finished, jit, take
+from upc.runtime.subroutine import jit, one_of
+from upc.runtime.team import finished, take
 from upc.runtime.tile import Operation, TileType, finish, multiply_add, start
 
 Pair = tuple[int, int]
 
 # Cells of a step's section of the table.
 TASKS, SOURCE, SOURCE_IMAGE, TARGET, TARGET_IMAGE, A, A_IMAGE, B, B_IMAGE = range(9)
-PANELS, TILES, BOUNDS, TAPS, WORK, CHUNKS, RIM, MANY, SECTION = range(9, 18)
+PANELS, TILES, BOUNDS, TAPS, WORK, CHUNKS, RIM, KERNEL, IMAGE_ROWS, TILE_IMAGES, SECTION = range(9, 20)
 # Cells of a panel, of a tile and of a task.
 P_WEIGHTS, P_PARAMS, P_TARGET, P_SOURCE, P_TAP, P_TAP_END, P_DEPTH, P_GRID, P_COUNT, P_A, P_B, PANEL = range(12)
 T_SOURCE, T_TARGET, T_A, T_B, T_ROWS, TILE = range(6)
@@ -91,28 +92,59 @@ def rim_section(table: Table, view: View | None) -> int:
     return table.add([*numbers, left * view.pitch, middle, right * view.pitch])
 
 
-@lru_cache(maxsize=None)
-def convolve(
+@cache
+def tile_kernel(
     tile: TileType,
     source_rows: tuple[int, ...],
     target_rows: tuple[int, ...],
     operand_rows: tuple[tuple[int, ...], ...],
-    rows_an_image: int,
     operations: tuple[Operation, ...],
 ) -> Any:
-    """The compiled kernel for one form of tile. `rows_an_image` is less than the tile's rows where a tile
-    spans several images."""
+    """The function that makes one tile: over all taps, over all channels of each, then the epilogue."""
     begin, step, end = start(tile), multiply_add(tile, source_rows), finish(tile, operations, target_rows, operand_rows)
-    images_a_tile = tile.rows // rows_an_image
     width = tile.width
+
+    def make_tile(
+        table: Any,
+        tap_first: int,
+        tap_last: int,
+        depth: int,
+        source: Any,
+        x: int,
+        weights: Any,
+        w: int,
+        params: int,
+        arena: Any,
+        a: int,
+        b: int,
+        target: Any,
+        y: int,
+        rows: int,
+        count: int,
+    ) -> None:
+        acc = begin(weights, params)
+        for tap in range(tap_first, tap_last):
+            pixel = x + table[tap]
+            for k in range(pixel, pixel + depth):
+                acc = step(acc, source, k, weights, w)
+                w += width
+        end(acc, weights, params + width, arena, a, b, target, y, rows, count)
+
+    return make_tile
+
+
+def convolve(kernels: Sequence[Any]) -> Any:
+    """The function that does a convolution step with the tile kernel that the table names."""
+    make_tile = one_of(kernels)
 
     @jit
     def run(
         job: Any, counter: int, table: Any, g: int, images: int, arena: Any, weights: Any, source: Any, target: Any
     ) -> None:
-        tasks, taps_at = table[g + TASKS], table[g + TAPS]
+        tasks, taps_at, kernel = table[g + TASKS], table[g + TAPS], table[g + KERNEL]
         source_at, source_image = table[g + SOURCE], table[g + SOURCE_IMAGE]
         target_at, target_image = table[g + TARGET], table[g + TARGET_IMAGE]
+        image_rows, tile_images = table[g + IMAGE_ROWS], table[g + TILE_IMAGES]
         task = take(job, counter, tasks)
         while task >= 0:
             w = table[g + WORK] + task * WORK_ITEM
@@ -122,53 +154,34 @@ def convolve(
             for panel in range(table[w + W_PANEL], table[w + W_PANEL_END]):
                 p = table[g + PANELS] + panel * PANEL
                 bounds = table[g + BOUNDS] + table[p + P_GRID] * (table[g + CHUNKS] + 1) + table[w + W_CHUNK]
-                depth, params = table[p + P_DEPTH], table[p + P_PARAMS]
-                tap_first, tap_last = taps_at + table[p + P_TAP], taps_at + table[p + P_TAP_END]
-                for n in range(first, last, images_a_tile):
-                    x0 = source_at + n * source_image + table[p + P_SOURCE]
-                    y0 = target_at + n * target_image + table[p + P_TARGET]
-                    a0 = table[g + A] + n * table[g + A_IMAGE] + table[p + P_A]
-                    b0 = table[g + B] + n * table[g + B_IMAGE] + table[p + P_B]
+                for n in range(first, last, tile_images):
+                    x = source_at + n * source_image + table[p + P_SOURCE]
+                    y = target_at + n * target_image + table[p + P_TARGET]
+                    a = table[g + A] + n * table[g + A_IMAGE] + table[p + P_A]
+                    b = table[g + B] + n * table[g + B_IMAGE] + table[p + P_B]
                     for i in range(table[bounds], table[bounds + 1]):
                         t = table[g + TILES] + i * TILE
-                        acc = begin(weights, params)
-                        x, v = x0 + table[t + T_SOURCE], table[p + P_WEIGHTS]
-                        for tap in range(tap_first, tap_last):
-                            pixel = x + table[tap]
-                            for k in range(depth):
-                                acc = step(acc, source, pixel + k, weights, v)
-                                v += width
-                        rows = min(table[t + T_ROWS], rows_an_image * (last - n))
-                        end(
-                            acc,
+                        make_tile(
+                            kernel,
+                            table,
+                            taps_at + table[p + P_TAP],
+                            taps_at + table[p + P_TAP_END],
+                            table[p + P_DEPTH],
+                            source,
+                            x + table[t + T_SOURCE],
                             weights,
-                            params + width,
+                            table[p + P_WEIGHTS],
+                            table[p + P_PARAMS],
                             arena,
-                            a0 + table[t + T_A],
-                            b0 + table[t + T_B],
+                            a + table[t + T_A],
+                            b + table[t + T_B],
                             target,
-                            y0 + table[t + T_TARGET],
-                            rows,
+                            y + table[t + T_TARGET],
+                            min(table[t + T_ROWS], image_rows * (last - n)),
                             table[p + P_COUNT],
                         )
             finished(job, counter)
             task = take(job, counter, tasks)
-
-    return run
-
-
-@lru_cache(maxsize=None)
-def either(one: Any, many: Any) -> Any:
-    """The kernel for one image or that for many, as the table says."""
-
-    @jit
-    def run(
-        job: Any, counter: int, table: Any, g: int, images: int, arena: Any, weights: Any, source: Any, target: Any
-    ) -> None:
-        if table[g + MANY] == 1:
-            many(job, counter, table, g, images, arena, weights, source, target)
-        else:
-            one(job, counter, table, g, images, arena, weights, source, target)
 
     return run
 
@@ -335,6 +348,7 @@ class CompiledConvolution:
         self.many = choose_patch(limit, grid, images=limit) if pixels is not None and pixels <= limit // 2 else self.one
         self.operations = self._operations()
         self.places: list[Pair] = []
+        self.numbers: tuple[int, ...] = ()
 
     def _grid_size(self, target: View) -> Pair:
         """Pixels of the target, before a shuffle multiplies them."""
@@ -375,10 +389,9 @@ class CompiledConvolution:
                 made.append(operation)
         return tuple(made)
 
-    def function(self) -> Any:
-        """The compiled kernel."""
-        one = self._kernel(self.one)
-        return one if self.many == self.one else either(one, self._kernel(self.many))
+    def kernels(self) -> tuple[Any, ...]:
+        """The functions it may call, for few images and for many."""
+        return tuple(self._kernel(patch) for patch in dict.fromkeys((self.one, self.many)))
 
     def _kernel(self, patch: Patch) -> Any:
         step, views = self.step, self.views
@@ -394,7 +407,7 @@ class CompiledConvolution:
             return patch.offsets(view.image, down * view.row, across * view.pitch)
 
         operands = tuple(out(views[name]) for name in names)
-        return convolve(tile, rows, out(target), operands, patch.columns * patch.rows, self.operations)
+        return tile_kernel(tile, rows, out(target), operands, self.operations)
 
     def _operand_names(self) -> list[str]:
         """The values of merge operations, made up to two."""
@@ -504,7 +517,8 @@ class CompiledConvolution:
         g = table.add(np.zeros(SECTION))
         header = [len(work), source.base, source.image, target.base, target.image, a.base, a.image, b.base, b.image]
         header += [table.add(panels), table.add(tiles), table.add(bounds), table.add(taps), table.add(work), chunks]
-        table.put(g, [*header, rim_section(table, rim), int(patch is self.many and self.many != self.one)])
+        kernel = self.numbers[-1] if patch is self.many else self.numbers[0]
+        table.put(g, [*header, rim_section(table, rim), kernel, patch.columns * patch.rows, patch.images])
         return g
 
 

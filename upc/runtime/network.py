@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from upc.runtime.convolution import CompiledConvolution, Convolution
-from upc.runtime.layout import SLACK, Machine, Picture, Table, View, Weights, aligned, machine, place
+from upc.runtime.convolution import CompiledConvolution, Convolution, convolve
+from upc.runtime.layout import SLACK, Picture, Table, View, Weights, aligned, machine, place
 from upc.runtime.rows import (
     CompiledDepthwise,
     CompiledGather,
@@ -35,8 +35,10 @@ from upc.runtime.rows import (
     Reshape,
     Resize,
     Softmax,
+    by_rows,
 )
-from upc.runtime.team import Team, floats, jit
+from upc.runtime.subroutine import jit
+from upc.runtime.team import Team
 
 # Cells of a job, after those of the team.
 ARENA, WEIGHTS, TABLE, BATCH, CHUNK, EXTERNALS = 24, 25, 26, 27, 28, 32
@@ -60,9 +62,9 @@ COMPILED = {
 
 
 @jit
-def external(job: Any, which: int, first: int) -> Any:
-    """The caller's array number `which`, from its image `first` on."""
-    return floats(job[EXTERNALS + 2 * which] + 4 * first * job[EXTERNALS + 2 * which + 1])
+def external(job: Any, which: int, first: int) -> int:
+    """Where the caller's array number `which` starts, from its image `first` on."""
+    return job[EXTERNALS + 2 * which] + 4 * first * job[EXTERNALS + 2 * which + 1]  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,17 @@ class Network:
         """The steps made ready for this machine."""
         here = machine()
         views, _ = self._views(self.sample, 1)
-        return tuple(COMPILED[type(step)](step, here, views, not self.sample) for step in self.steps)
+        steps = tuple(COMPILED[type(step)](step, here, views, not self.sample) for step in self.steps)
+        tiles, rows = _kernels(steps)
+        for step in steps:
+            mine = tiles if isinstance(step, CompiledConvolution) else rows
+            step.numbers = tuple(mine.index(kernel) for kernel in step.kernels())
+        return steps
 
-    def functions(self) -> tuple[Any, ...]:
-        """The compiled kernel of every step."""
-        return tuple(step.function() for step in self.compiled())
+    def functions(self) -> tuple[Any, Any]:
+        """The functions that do a convolution step, and one of any other kind."""
+        tiles, rows = _kernels(self.compiled())
+        return convolve(tiles) if tiles else None, by_rows(rows)
 
     @property
     def counters(self) -> int:
@@ -177,6 +185,16 @@ class Network:
             sections.append(ready.section(table, views, rim, chunk, threads))
         table.put(0, sections)
         return Geometry(table.array(), arena, chunk)
+
+
+def _kernels(steps: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
+    """What convolution steps and the others call, each function once."""
+    tiles: list[Any] = []
+    rows: list[Any] = []
+    for step in steps:
+        mine = tiles if isinstance(step, CompiledConvolution) else rows
+        mine += [kernel for kernel in step.kernels() if kernel not in mine]
+    return tiles, rows
 
 
 def _is_external(name: str) -> bool:
@@ -245,9 +263,7 @@ class Net:
                 raise TypeError(f"{port.name} must be a NumPy array, got {type(array).__name__}")
             if array.dtype != np.float32:
                 raise TypeError(f"{port.name} must be float32, got {array.dtype}")
-            wrong = ValueError(
-                f"{port.name} must have shape (batch, {_shape_text(port.shape)[1:]}, got {array.shape}"
-            )
+            wrong = ValueError(f"{port.name} must have shape (batch, {_shape_text(port.shape)[1:]}, got {array.shape}")
             if array.ndim != len(port.shape) + 1:
                 raise wrong
             for size, expected in zip(array.shape[1:], port.shape, strict=True):
@@ -302,7 +318,11 @@ class Net:
             last = min(first + most, batch)
 
             def prepare(job: np.ndarray, first: int = first, last: int = last) -> None:
-                job[ARENA], job[WEIGHTS], job[TABLE] = arena.ctypes.data, self._packed.ctypes.data, geometry.table.ctypes.data
+                job[ARENA], job[WEIGHTS], job[TABLE] = (
+                    arena.ctypes.data,
+                    self._packed.ctypes.data,
+                    geometry.table.ctypes.data,
+                )
                 job[BATCH], job[CHUNK] = last - first, geometry.chunk
                 for i, array in enumerate([*given, *made]):
                     each = prod(array.shape[1:])

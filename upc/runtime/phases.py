@@ -69,8 +69,7 @@ def _cross(rows: dict[int, dict[int, list[int]]], columns: dict[int, dict[int, l
     made = []
     for (y, row_taps), (x, column_taps) in product(_axis_phases(rows), _axis_phases(columns)):
         taps = tuple(
-            Tap(dy, dx, ((0, tuple(product(kys, kxs))),))
-            for (dy, kys), (dx, kxs) in product(row_taps, column_taps)
+            Tap(dy, dx, ((0, tuple(product(kys, kxs))),)) for (dy, kys), (dx, kxs) in product(row_taps, column_taps)
         )
         made.append(Phase((y, x), taps))
     return tuple(made)

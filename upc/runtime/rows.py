@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from upc.runtime.convolution import BatchNorm, Pair, clear_rim, rim_section
 from upc.runtime.layout import Machine, Table, View, Weights
-from upc.runtime.team import finished, jit, take
+from upc.runtime.subroutine import jit, one_of
+from upc.runtime.team import finished, take
 from upc.runtime.tile import TileType, fill, finish, load, merge, product_add, scale_add, start
 
 # Cells of a section: the work, then four views of four cells each, then what the step needs.
-R_TASKS, R_WORK, R_RIM, R_SOURCE, R_TARGET, R_A, R_B, R_OWN = 0, 1, 2, 3, 7, 11, 15, 19
+R_TASKS, R_WORK, R_RIM, R_BODY, R_SOURCE, R_TARGET, R_A, R_B, R_OWN = 0, 1, 2, 3, 4, 8, 12, 16, 20
 TASK_FLOATS = 1 << 16  # a task worth handing to another thread
 
 NOWHERE = -(1 << 60)
@@ -28,15 +29,15 @@ def at(table: Any, view: int, n: int, y: int) -> int:
     return table[view] + n * table[view + 1] + y * table[view + 2]
 
 
-@lru_cache(maxsize=None)
-def by_rows(body: Any) -> Any:
-    """The kernel that calls `body(table, g, n, y, arena, weights, source, target)` for its rows."""
+def by_rows(bodies: Sequence[Any]) -> Any:
+    """The function that does a step with the body that the table names: row by row, and picture by picture."""
+    make_row = one_of(bodies)
 
     @jit
     def run(
         job: Any, counter: int, table: Any, g: int, images: int, arena: Any, weights: Any, source: Any, target: Any
     ) -> None:
-        tasks = table[g + R_TASKS]
+        tasks, body = table[g + R_TASKS], table[g + R_BODY]
         task = take(job, counter, tasks)
         while task >= 0:
             w = table[g + R_WORK] + 4 * task
@@ -44,7 +45,7 @@ def by_rows(body: Any) -> Any:
                 if table[w + 2] == 0:
                     clear_rim(table, table[g + R_RIM], target, n, n + 1)
                 for y in range(table[w + 2], table[w + 3]):
-                    body(table, g, n, y, arena, weights, source, target)
+                    make_row(body, table, g, n, y, arena, weights, source, target)
             finished(job, counter)
             task = take(job, counter, tasks)
 
@@ -73,9 +74,11 @@ class CompiledRows:
         self.step, self.machine, self.views = step, machine, views
         self.tile = TileType(1, self.vectors, machine.lanes)
         self.packed: list[int] = []
+        self.numbers: tuple[int, ...] = ()
 
-    def function(self) -> Any:
-        return by_rows(self.body())
+    def kernels(self) -> tuple[Any, ...]:
+        """The function it calls."""
+        return (self.body(),)
 
     def body(self) -> Any:
         raise NotImplementedError
@@ -112,7 +115,7 @@ class CompiledRows:
         seen = [self.seen(views[name], target) for name in names]
         four = [cell for view in seen for cell in (view.base, view.image, view.row, view.pitch)]
         own = self.cells(table, views)
-        g = table.add([len(work), 0, 0, *four, *own])
+        g = table.add([len(work), 0, 0, self.numbers[0], *four, *own])
         table.put(g + R_WORK, [table.add(work), rim_section(table, rim)])
         return g
 
@@ -142,11 +145,10 @@ def epilogue(then: tuple[Any, ...]) -> tuple[tuple[Any, ...], int]:
     return tuple(made), slots
 
 
-@lru_cache(maxsize=None)
+@cache
 def pointwise_body(tile: TileType, operations: tuple[Any, ...]) -> Any:
     read, end, width = load(tile), finish(tile, operations), tile.width
 
-    @jit
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
         own = g + R_OWN
         pixels, channels, params = table[own], table[own + 1], table[own + 2]
@@ -211,11 +213,10 @@ class CompiledPointwise(CompiledRows):
         return [target.width, target.channels, self.packed[0], *self.strides]
 
 
-@lru_cache(maxsize=None)
+@cache
 def gather_body(tile: TileType, operations: tuple[Any, ...], contiguous: bool) -> Any:
     read, end, nothing, width = load(tile), finish(tile, operations), fill(tile, 0.0), tile.width
 
-    @jit
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
         own = g + R_OWN
         pixels, channels = table[own], table[own + 1]
@@ -320,7 +321,6 @@ def _maps(move: tuple[Any, ...], source: View, target: View) -> tuple[np.ndarray
     raise AssertionError(f"no such move: {kind}")
 
 
-@jit
 def reshape_body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
     """Row y of the target from the same places of the flattened source, run by run."""
     own = g + R_OWN
@@ -355,12 +355,11 @@ class CompiledReshape(CompiledRows):
         return [target.width, target.channels, source.width, source.channels]
 
 
-@lru_cache(maxsize=None)
+@cache
 def pool_body(tile: TileType, operations: tuple[Any, ...], largest: bool, count_padding: bool) -> Any:
     read, end, width = load(tile), finish(tile, operations), tile.width
     begin, larger, plus = fill(tile, -np.inf if largest else 0.0), merge(tile, "maximum"), scale_add(tile)
 
-    @jit
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
         own = g + R_OWN
         pixels, channels, height, columns = table[own], table[own + 1], table[own + 2], table[own + 3]
@@ -412,13 +411,12 @@ class CompiledPool(CompiledRows):
         return [*sizes, *step.window, *step.strides, *before]
 
 
-@lru_cache(maxsize=None)
+@cache
 def global_pool_body(tile: TileType, operations: tuple[Any, ...], largest: bool) -> Any:
     read, end, width = load(tile), finish(tile, operations), tile.width
     begin, larger, plus = fill(tile, -np.inf if largest else 0.0), merge(tile, "maximum"), merge(tile, "add")
     nothing, scaled = fill(tile, 0.0), scale_add(tile)
 
-    @jit
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
         own = g + R_OWN
         channels, height, columns = table[own], table[own + 1], table[own + 2]
@@ -458,12 +456,11 @@ class CompiledGlobalPool(CompiledRows):
         return [source.channels, source.height, source.width]
 
 
-@lru_cache(maxsize=None)
+@cache
 def depthwise_body(tile: TileType, operations: tuple[Any, ...]) -> Any:
     read, begin, gain = load(tile), start(tile), product_add(tile)
     end, width = finish(tile, operations), tile.width
 
-    @jit
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
         own = g + R_OWN
         pixels, channels, height, columns = table[own], table[own + 1], table[own + 2], table[own + 3]
@@ -533,11 +530,10 @@ class CompiledDepthwise(CompiledRows):
         return [*sizes, *step.kernel, *step.strides, *step.dilation, *before, *self.packed]
 
 
-@lru_cache(maxsize=None)
+@cache
 def resize_body(tile: TileType, operations: tuple[Any, ...]) -> Any:
     read, end, nothing, gain, width = load(tile), finish(tile, operations), fill(tile, 0.0), scale_add(tile), tile.width
 
-    @jit
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
         own = g + R_OWN
         pixels, channels, taps = table[own], table[own + 1], table[own + 2]
@@ -625,11 +621,10 @@ class CompiledResize(CompiledRows):
         return cells
 
 
-@lru_cache(maxsize=None)
+@cache
 def normalize_body(pixelwise: bool) -> Any:
     """Mean 0 and variance 1 over a pixel's channels, or over a group of channels of the whole picture."""
 
-    @jit
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
         own = g + R_OWN
         columns, channels, height, groups = table[own], table[own + 1], table[own + 2], table[own + 3]
@@ -695,7 +690,6 @@ class CompiledNormalize(CompiledRows):
         return [target.width, target.channels, target.height, max(self.step.groups, 1), *self.packed]
 
 
-@jit
 def softmax_body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
     """e**x over its sum along one axis of picture n, by whole pictures."""
     own = g + R_OWN

@@ -17,16 +17,13 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import carray, njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from upc.runtime.vectors import I64
+from upc.runtime.subroutine import FLOATS, INTEGERS, jit
 
-OPEN, ACTIVE, EPOCH, HEADER = 0, 8, 16, 24  # a cache line of 8 cells each
+OPEN, ACTIVE, HEADER = 0, 8, 16  # a cache line of 8 cells each
 SPINS = 20_000
-
-jit = njit(nogil=True, error_model="numpy", boundscheck=False)
 
 
 def _cell(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
@@ -68,36 +65,24 @@ def relax(typing: Any) -> Any:
     return types.void(), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def floats_at(typing: Any, address: Any) -> Any:
-    """(address) -> a pointer to float32, for `numba.carray`."""
+def _array_at(kind: Any) -> Any:
+    @intrinsic
+    def array_at(typing: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            array = context.make_array(kind)(context, builder)
+            array.data = builder.inttoptr(args[0], array.data.type)
+            return array._getvalue()
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], context.get_value_type(types.CPointer(types.float32)))
+        return kind(types.int64), generate
 
-    return types.CPointer(types.float32)(types.int64), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def integers_at(typing: Any, address: Any) -> Any:
-    """(address) -> a pointer to int64, for `numba.carray`."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], context.get_value_type(types.CPointer(types.int64)))
-
-    return types.CPointer(types.int64)(types.int64), generate
+    return array_at
 
 
-@jit
-def floats(address: int) -> Any:
-    """The float32 array that starts at an address; its length is not known."""
-    return carray(floats_at(address), 1 << 40)
+floats = _array_at(FLOATS)
+"""Intrinsic (address): the float32 array that starts there; only its elements may be used."""
 
-
-@jit
-def integers(address: int) -> Any:
-    """The int64 array that starts at an address; its length is not known."""
-    return carray(integers_at(address), 1 << 40)
+integers = _array_at(INTEGERS)
+"""Intrinsic (address): the int64 array that starts there; only its elements may be used."""
 
 
 @jit

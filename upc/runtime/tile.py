@@ -7,14 +7,14 @@ row offsets known when the code is made, so that a single base address serves al
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
-from upc.runtime.vectors import CHANNEL_FUNCTIONS, F32, FUNCTIONS, I1, I32, I64, MERGE_FUNCTIONS, Lanes
+from upc.runtime.vectors import CHANNEL_FUNCTIONS, F32, FUNCTIONS, I32, I64, MERGE_FUNCTIONS, Lanes
 
 
 class TileType(types.Type):  # type: ignore[misc]
@@ -60,6 +60,17 @@ def _splat(builder: Any, scalar: Any, tile: TileType) -> Any:
     return builder.shuffle_vector(first, blank, ir.Constant(ir.VectorType(I32, tile.lanes), [0] * tile.lanes))
 
 
+def _row_offset(builder: Any, offsets: tuple[int, ...], row: Any) -> Any:
+    """`offsets[row]`: a product where the rows stand at equal distances, else from a constant table."""
+    step = offsets[1] - offsets[0] if len(offsets) > 1 else 0
+    if all(offset == r * step for r, offset in enumerate(offsets)):
+        return builder.mul(row, ir.Constant(I64, step))
+    kind = ir.ArrayType(I64, len(offsets))
+    name = builder.module.get_unique_name("row_offsets")
+    table = cgutils.global_constant(builder, name, ir.Constant(kind, list(offsets)))
+    return builder.load(builder.gep(table, [ir.Constant(I64, 0), row]))
+
+
 def _mask(builder: Any, tile: TileType, count: Any, vector: int) -> Any:
     """True in the lanes of vector number `vector` that stand below `count`."""
     kind = ir.VectorType(I64, tile.lanes)
@@ -94,7 +105,7 @@ def _fma(builder: Any, tile: TileType, a: Any, b: Any, c: Any) -> Any:
     return builder.call(function, [a, b, c])
 
 
-@lru_cache(maxsize=None)
+@cache
 def start(tile: TileType) -> Any:
     """Intrinsic (array, offset): every row a copy of the `width` floats found there."""
 
@@ -114,7 +125,7 @@ def start(tile: TileType) -> Any:
     return start_tile
 
 
-@lru_cache(maxsize=None)
+@cache
 def fill(tile: TileType, number: float) -> Any:
     """Intrinsic (): the number in every lane."""
 
@@ -131,7 +142,7 @@ def fill(tile: TileType, number: float) -> Any:
     return fill_tile
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(tile: TileType, row_offsets: tuple[int, ...] = (0,)) -> Any:
     """Intrinsic (array, offset, count): the first `count` channels of each row, zero beyond them."""
 
@@ -162,7 +173,7 @@ def load(tile: TileType, row_offsets: tuple[int, ...] = (0,)) -> Any:
     return load_tile
 
 
-@lru_cache(maxsize=None)
+@cache
 def multiply_add(tile: TileType, row_offsets: tuple[int, ...]) -> Any:
     """Intrinsic (tile, x, x_offset, w, w_offset): row r gains x[x_offset + row_offsets[r]] * w[w_offset:]."""
 
@@ -187,7 +198,7 @@ def multiply_add(tile: TileType, row_offsets: tuple[int, ...]) -> Any:
     return multiply_add_tile
 
 
-@lru_cache(maxsize=None)
+@cache
 def merge(tile: TileType, function: str) -> Any:
     """Intrinsic (tile, tile): a function of `MERGE_FUNCTIONS`, or `fma` with a third tile."""
 
@@ -205,7 +216,7 @@ def merge(tile: TileType, function: str) -> Any:
     return merge_tile
 
 
-@lru_cache(maxsize=None)
+@cache
 def product_add(tile: TileType) -> Any:
     """Intrinsic (tile, a, b): tile + a*b lane by lane."""
 
@@ -223,7 +234,7 @@ def product_add(tile: TileType) -> Any:
     return product_add_tile
 
 
-@lru_cache(maxsize=None)
+@cache
 def scale_add(tile: TileType) -> Any:
     """Intrinsic (tile, a, number): tile + a*number."""
 
@@ -233,7 +244,9 @@ def scale_add(tile: TileType) -> Any:
             result = args[0]
             factor = _splat(builder, args[2], tile)
             for i in range(tile.rows * tile.vectors):
-                value = _fma(builder, tile, builder.extract_value(args[1], i), factor, builder.extract_value(args[0], i))
+                value = _fma(
+                    builder, tile, builder.extract_value(args[1], i), factor, builder.extract_value(args[0], i)
+                )
                 result = builder.insert_value(result, value, i)
             return result
 
@@ -246,7 +259,7 @@ Operation = tuple[Any, ...]
 """One step of an epilogue: (function, *numbers), (channel function, slot) or (merge function, operand)."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def finish(
     tile: TileType,
     operations: tuple[Operation, ...],
@@ -256,8 +269,8 @@ def finish(
     """Intrinsic (tile, params, p, arena, a, b, target, t, rows, count): apply the epilogue and store.
 
     `params[p:]` holds the numbers of channel functions, `width` floats a slot; `arena[a:]` and `arena[b:]`
-    are the operands of merge functions, with their own row offsets. The first `rows` rows and the first
-    `count` channels of each are stored to `target[t:]`.
+    are the operands of merge functions, with their own row offsets, and may be read past `count`. The
+    first `rows` rows and the first `count` channels of each are stored to `target[t:]`.
     """
 
     @intrinsic
@@ -279,45 +292,47 @@ def finish(
             numbers = _address(context, builder, signature.args[1], params, p)
             operands = [_address(context, builder, signature.args[3], arena, o) for o in (a, b)]
             place = _address(context, builder, signature.args[6], target, t)
-            whole = builder.and_(
-                builder.icmp_signed(">=", rows, ir.Constant(I64, tile.rows)),
-                builder.icmp_signed(">=", count, ir.Constant(I64, tile.width)),
+            # A loop over the tile laid down in memory: unrolled, an epilogue would be most of the kernel's code.
+            stack = cgutils.alloca_once(builder, tile.vector, tile.rows * tile.vectors)
+            for i in range(tile.rows * tile.vectors):
+                builder.store(builder.extract_value(acc, i), _at(builder, stack, i))
+            limit = builder.select(
+                builder.icmp_signed("<", rows, ir.Constant(I64, tile.rows)), rows, ir.Constant(I64, tile.rows)
             )
 
-            def operand(which: int, r: int, v: int, masked: bool) -> Any:
-                pointer = _at(builder, operands[which], operand_rows[which][r] + v * tile.lanes)
-                if masked:
-                    return _masked_load(builder, tile, pointer, _mask(builder, tile, count, v))
-                return _load(builder, pointer, tile)
-
-            def apply(r: int, v: int, masked: bool) -> Any:
-                x = Lanes(builder, builder.extract_value(acc, r * tile.vectors + v))
+            def apply(x: Lanes, r: Any, first: Any) -> Lanes:
                 for name, *rest in operations:
                     if name in FUNCTIONS:
                         x = FUNCTIONS[name](x, *rest)
                     elif name in CHANNEL_FUNCTIONS:
                         arity, function = CHANNEL_FUNCTIONS[name]
-                        offsets = [(rest[0] + i) * tile.width + v * tile.lanes for i in range(arity)]
-                        x = function(x, *(Lanes(builder, _load(builder, _at(builder, numbers, o), tile)) for o in offsets))
+                        offsets = [
+                            builder.add(first, ir.Constant(I64, (rest[0] + i) * tile.width)) for i in range(arity)
+                        ]
+                        x = function(
+                            x, *(Lanes(builder, _load(builder, builder.gep(numbers, [o]), tile)) for o in offsets)
+                        )
                     else:
-                        x = MERGE_FUNCTIONS[name](x, Lanes(builder, operand(rest[0], r, v, masked)))
-                return x.value
+                        offset = builder.add(_row_offset(builder, operand_rows[rest[0]], r), first)
+                        other = _load(builder, builder.gep(operands[rest[0]], [offset]), tile)
+                        x = MERGE_FUNCTIONS[name](x, Lanes(builder, other))
+                return x
 
-            with builder.if_else(whole) as (then, otherwise):
-                with then:
-                    for r in range(tile.rows):
-                        for v in range(tile.vectors):
-                            pointer = _at(builder, place, row_offsets[r] + v * tile.lanes)
-                            stored = builder.store(apply(r, v, False), builder.bitcast(pointer, tile.vector.as_pointer()))
+            with cgutils.for_range(builder, limit, intp=I64) as row:
+                with cgutils.for_range(builder, ir.Constant(I64, tile.vectors), intp=I64) as vector:
+                    r, v = row.index, vector.index
+                    first = builder.mul(v, ir.Constant(I64, tile.lanes))
+                    i = builder.add(builder.mul(r, ir.Constant(I64, tile.vectors)), v)
+                    y = apply(Lanes(builder, builder.load(builder.gep(stack, [i]))), r, first).value
+                    pointer = builder.gep(place, [builder.add(_row_offset(builder, row_offsets, r), first)])
+                    left = builder.sub(count, first)
+                    whole = builder.icmp_signed(">=", left, ir.Constant(I64, tile.lanes))
+                    with builder.if_else(whole) as (then, otherwise):
+                        with then:
+                            stored = builder.store(y, builder.bitcast(pointer, tile.vector.as_pointer()))
                             stored.align = 4
-                with otherwise:
-                    for r in range(tile.rows):
-                        with builder.if_then(builder.icmp_signed(">", rows, ir.Constant(I64, r))):
-                            for v in range(tile.vectors):
-                                pointer = _at(builder, place, row_offsets[r] + v * tile.lanes)
-                                _masked_store(
-                                    builder, tile, apply(r, v, True), pointer, _mask(builder, tile, count, v)
-                                )
+                        with otherwise:
+                            _masked_store(builder, tile, y, pointer, _mask(builder, tile, left, 0))
             return context.get_dummy_value()
 
         integer = types.int64

@@ -105,9 +105,7 @@ def tanh(x: Lanes) -> Lanes:
     """Rational in x*x of degrees 6 and 3, relative error below 4e-7; exactly +-1 outside +-9."""
     inside = x.clamp(-9.0, 9.0)
     t = inside * inside
-    p = t.polynomial(
-        1.0, 0.13083601, 0.0031034972, 1.11494655e-05, -2.02052792e-08, 5.26815570e-11, -8.46302737e-14
-    )
+    p = t.polynomial(1.0, 0.13083601, 0.0031034972, 1.11494655e-05, -2.02052792e-08, 5.26815570e-11, -8.46302737e-14)
     q = t.polynomial(1.0, 0.46416926, 0.024493353, 0.00025454746)
     y = inside * p / q
     return x.above(9.0, 1.0, x.below(-9.0, -1.0, y))
@@ -122,9 +120,7 @@ def erf(x: Lanes) -> Lanes:
     """Rational in x*x of degrees 6 and 4, relative error below 5e-7; +-1 outside +-3.92."""
     inside = x.clamp(-3.92, 3.92)
     t = inside * inside
-    p = t.polynomial(
-        1.12837911, 0.19991422, 0.050571922, 0.0037011215, 0.00014183491, -1.9576994e-06, 1.9923176e-08
-    )
+    p = t.polynomial(1.12837911, 0.19991422, 0.050571922, 0.0037011215, 0.00014183491, -1.9576994e-06, 1.9923176e-08)
     q = t.polynomial(1.0, 0.5105010, 0.11499411, 0.014352276, 0.00095590751)
     return inside * p / q
 
