@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
-
+from upc.diagnostics import EXIT_USAGE, error
 from upc.emit import numba
 from upc.files import write_atomic
 from upc.ir import Array, Graph
@@ -46,12 +46,27 @@ def import_file(path: Path) -> ModuleType:
     return module
 
 
-def compile_module(path: Path, weights: Mapping[str, Array]) -> None:
-    """Run a written module once on zeros, which leaves its machine code in the cache."""
-    module = import_file(path)
-    network = module.NETWORK
-    shapes = [[d if isinstance(d, int) else network.sample[d] for d in port.shape] for port in network.inputs]
-    module.load(weights)(*(np.zeros((1, *shape), np.float32) for shape in shapes))
+_RUN_ONCE = """
+import importlib, sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+module = importlib.import_module(sys.argv[2])
+network = module.NETWORK
+shapes = [[d if isinstance(d, int) else network.sample[d] for d in port.shape] for port in network.inputs]
+module.load()(*(np.zeros((1, *shape), np.float32) for shape in shapes))
+"""
+
+
+def compile_module(path: Path) -> None:
+    """Run a written module once on zeros, which leaves its machine code in the cache.
+
+    A process of its own imports it as a user's will: compiled code belongs to its module's name.
+    """
+    command = [sys.executable, "-c", _RUN_ONCE, str(path.parent.resolve()), path.stem]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise error("E0804", f"{path} was written but does not run: {last}", exit_code=EXIT_USAGE)
 
 
 def _stored(text: str, name: str) -> Path:

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         shared.progress(options, f"compiling {module}")
         from upc.load_numba import compile_module
 
-        compile_module(module, arrays)
+        compile_module(module)
     print(stored)
     print(module)
     return 0
