@@ -447,15 +447,15 @@ def test_a_reader_gives_only_files_of_its_folder(tmp_path: Path) -> None:
     ],
 )
 def test_nets_that_grow_without_end_stop_soon(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert failure(text).exit_code == EXIT_SOURCE
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 def test_what_the_limits_allow_is_built() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(graph(body(f"repeat {limits.NODES} {{ relu() }}", "output y")).nodes) == limits.NODES
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 # What must hold of a graph

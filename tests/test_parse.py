@@ -198,11 +198,11 @@ def test_control_characters_are_refused_in_comments_and_text(character: str) -> 
     ids=lambda v: f"{v[:12]!a}".replace("[", "(") if len(v) > 5 else v,
 )
 def test_hostile_text_fails_quickly_and_clearly(text: str, code: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     found = errors(text)
     assert any(code in e for e in found)
     assert len(found) <= limits.DIAGNOSTICS
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_what_the_limits_allow_is_parsed() -> None:

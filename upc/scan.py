@@ -134,6 +134,7 @@ def _limit(tokens: list[Token], source: Source, errors: list[Diagnostic]) -> boo
             open_brackets.append(token.type)
             if len(open_brackets) == limits.NESTING + 1:
                 refuse(f"brackets nest deeper than {limits.NESTING}", token)
+                return True
         elif token.type in _BRACKETS.values() and open_brackets:
             open_brackets.pop()
         if token.type in _OPERATORS:

@@ -207,7 +207,7 @@ def check_size(dim: Dim) -> None:
 def _block(expansion: Expansion, action: syntax.Call, scope: Scope, current: Result) -> Result:
     block, home = scope.unit.blocks[action.name.text]
     name = action.name.text
-    if any(caller == id(block) for caller in scope.inside):
+    if id(block) in scope.inside:
         return UNKNOWN  # a block that contains itself has been reported with its whole chain
     if len(scope.callers) >= limits.NESTING:
         expansion.problem("E0602", f"blocks nest deeper than {limits.NESTING}", action.name.span)
@@ -230,7 +230,7 @@ def _block(expansion: Expansion, action: syntax.Call, scope: Scope, current: Res
         prefix=f"{path}.",
         frames=(*scope.frames, Frame("block", name, path, literals, action.span)),
         callers=(*scope.callers, (name, action.span)),
-        inside=(*scope.inside, id(block)),
+        inside=scope.inside | {id(block)},
         trainable=scope.trainable and given.trainable,
     )
     result = expansion.body(block.body, inner, current)

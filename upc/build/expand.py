@@ -39,7 +39,7 @@ class Scope:
     prefix: str = ""
     frames: tuple[Frame, ...] = ()
     callers: tuple[tuple[str, Span], ...] = ()
-    inside: tuple[int, ...] = ()
+    inside: frozenset[int] = frozenset()
     trainable: bool = True
 
 
