@@ -230,7 +230,8 @@ class TestWriting:
         assert upc(capsys, "compile", "-o", "built", "--seed", 5)[0] == 0
         image = np.random.RandomState(1).random_sample((2, 4, 5, 2)).astype(np.float32)
         np.save(folder / "in.npy", image)
-        code = "import sys, numpy as np, small\nnp.save('out', small.load()(np.load('in.npy')))\nprint('upc' in sys.modules)"
+        code = "import numpy as np, small; np.save('out', small.load()(np.load('in.npy')))"
+        code += "; import sys; print('upc' in sys.modules)"
         done = subprocess.run(
             [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": "built"}, capture_output=True, timeout=120
         )
