@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
@@ -11,7 +12,7 @@ import jinja2
 
 from upc.diagnostics import EXIT_SOURCE, UpcError, error
 from upc.emit.definitions import LoopItem, Resolved
-from upc.emit.layout import Code, Names, literal
+from upc.emit.layout import INDENT, WIDTH, Code, Names, literal
 from upc.emit.structure import Scope
 from upc.ir import Graph, Node, Value
 from upc.resources import directory
@@ -98,6 +99,12 @@ def place(span: Span, source_name: str) -> str:
     return f"line {span.line}" if own else f"{base_name(span.source.name)} line {span.line}"
 
 
+def document(text: str, depth: int = 0) -> str:
+    """A docstring's text, broken where it is too long for a line; then its closing quotes stand alone."""
+    lines = textwrap.wrap(text, WIDTH - 4 * depth - 6, break_long_words=False, break_on_hyphens=False)
+    return f"\n{INDENT * depth}".join(lines if len(lines) < 2 else [*lines, ""])
+
+
 def base_name(source_name: str) -> str:
     """The file's own name, with nothing in it that could end a comment or a docstring."""
     name = source_name.replace("\\", "/").rsplit("/", 1)[-1]
@@ -126,12 +133,19 @@ class Flow:
 
 
 def flow(
-    scope: Scope, items: Sequence[Resolved], given: Mapping[Value, str], aliases: Mapping[str, str], names: Names
+    scope: Scope,
+    items: Sequence[Resolved],
+    given: Mapping[Value, str],
+    aliases: Mapping[str, str],
+    names: Names,
+    outer: Flow | None = None,
+    inputs_last: bool = False,
 ) -> Flow:
     """Name the values of a scope whose inputs have their names already.
 
     A value that only the next statement reads is called `x`, as people write it. Where an input called
-    `x` is read again later, the chain is called `y`. All others get the user's word or their layer's kind.
+    `x` is read again later, or must last to the end, the chain is called `y`. All others get the user's
+    word or their layer's kind. The body of a loop goes on with the `outer` chain's name where it can.
     """
     uses: dict[Value, set[int]] = {}
     for i, item in enumerate(items):
@@ -140,9 +154,12 @@ def flow(
     for value in scope.outputs:
         uses.setdefault(value, set()).add(len(items))
     kept = {v for item in items if isinstance(item, LoopItem) for v in item.inputs[1:]}
-    lasting = {name for value, name in given.items() if uses.get(value, set()) - {0}}
+    lasting = {name for value, name in given.items() if inputs_last or uses.get(value, set()) - {0}}
     names.reserve("x", "y", "z")
-    chain = next((name for name in ("x", "y", "z") if name not in lasting), None) or names.new("x")
+    usual = ["x", "y", "z"]
+    if outer is not None:
+        usual = [outer.chain, *(name for name in usual if name not in outer.names.values())]
+    chain = next((name for name in usual if name not in lasting), None) or names.new("x")
     found = dict(given)
     for i, item in enumerate(items):
         for value in item.outputs:

@@ -58,7 +58,7 @@ class Definition:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerItem:
-    """A node with its steps. `name` is its path within the scope."""
+    """A node with its steps. `name` is its path within the scope; in a turn, where that changes, its variable or ""."""
 
     node: Node
     steps: tuple[Step, ...]
@@ -113,8 +113,11 @@ Resolved = Union[LayerItem, UseItem, LoopItem]
 
 @dataclass(frozen=True, slots=True)
 class _Leaf:
+    """A value in which alike scopes may differ. `loop` numbers the loop whose table it stands in, under `name`."""
+
     name: str
     value: Any
+    loop: int | None = None
 
 
 @dataclass(slots=True)
@@ -148,13 +151,21 @@ class Definitions:
         given = {tuple(dict(s.arguments).get(name) for s, _ in group): name for name, _ in reversed(first.arguments)}
         parameters: dict[tuple[Any, ...], Parameter] = {}
         values: list[Any] = []
+        # A loop in here binds these names. One may stay ours only if the loop would bind it to itself.
+        bound: dict[tuple[int | None, str], set[tuple[Any, ...]]] = {}
+        for leaf, column in zip(leaves, columns, strict=True):
+            if self.named and leaf.loop is not None:
+                bound.setdefault((leaf.loop, leaf.name), set()).add(column)
         for leaf, column in zip(leaves, columns, strict=True):
             if len(set(column)) == 1:
                 values.append(leaf.value)
                 continue
             if column not in parameters:
                 kind = "str" if isinstance(leaf.value, str) else type(leaf.value).__name__
-                parameters[column] = Parameter(names.new(given.get(column, leaf.name)), kind)
+                wanted = given.get(column, leaf.name)
+                if any(name == wanted and seen != {column} for (_, name), seen in bound.items()):
+                    names.reserve(wanted)
+                parameters[column] = Parameter(names.new(wanted), kind)
             values.append(Code(parameters[column].name))
         items = tuple(self._rebuilt(first, iter(values)))
         definition = Definition(first, tuple(parameters.values()), items)
@@ -162,13 +173,17 @@ class Definitions:
             self._uses[id(scope)] = definition, tuple(column[i] for column in parameters)
 
     def items(self, scope: Scope) -> Iterator[Item]:
-        """The scope's items, loops whose turns turned out not to be alike laid out."""
+        """The scope's items. Loops are laid out whose turns are not alike, and, where names are written, outer ones."""
         for item in scope.items:
-            if isinstance(item, Loop) and len({self._uses[id(turn)][0] for turn in item.turns}) > 1:
+            if isinstance(item, Loop) and self._is_laid_out(item):
                 for turn in item.turns:
                     yield from self.items(turn)
             else:
                 yield item
+
+    def _is_laid_out(self, loop: Loop) -> bool:
+        unlike = len({id(self._uses[id(turn)][0]) for turn in loop.turns}) > 1
+        return unlike or (self.named and any(isinstance(item, Loop) for turn in loop.turns for item in turn.items))
 
     def _spelled(self, node: Node) -> tuple[Step, ...]:
         if node.path not in self._steps:
@@ -198,8 +213,8 @@ class Definitions:
             else:
                 definition = self._uses[id(item.turns[0])][0]
                 for turn in item.turns:
-                    arguments = self._uses[id(turn)][1]
-                    leaves += [_Leaf(p.name, a) for p, a in zip(definition.parameters, arguments, strict=True)]
+                    row = zip(definition.parameters, self._uses[id(turn)][1], strict=True)
+                    leaves += [_Leaf(p.name, a, len(parts)) for p, a in row]
                 common = ("loop", id(definition), len(item.turns))
             parts.append((common, flow))
         return (tuple(parts), tuple(numbers[v] for v in scope.outputs)), leaves
@@ -217,7 +232,9 @@ class Definitions:
         """The scope's items with these values for leaves, in the order in which `_skeleton` took them."""
 
         def name(path: str) -> str:
-            return next(values) if scope.kind == "turn" and self.named else path[len(scope.prefix) :]
+            if scope.kind != "turn":
+                return path[len(scope.prefix) :]
+            return next(values) if self.named else ""
 
         for item in self.items(scope):
             if isinstance(item, Node):

@@ -12,6 +12,7 @@ from upc.emit.common import (
     CannotSay,
     Flow,
     aliases,
+    document,
     environment,
     flow,
     header,
@@ -65,9 +66,11 @@ class _Writer:
         builder = builder_name(self.graph)
         self.names.reserve(builder)
         definitions = []
-        for definition in used(items):
+        needed = used(items)
+        self.names.reserve(*(p.name for definition in needed for p in definition.parameters))
+        for definition in needed:
             if definition.scope.kind == "block":
-                self.functions[id(definition)] = self.names.new(definition.scope.name)
+                self.functions[id(definition)] = self.names.numbered(definition.scope.name)
                 definitions.append(self._function(definition))
         body = self._net_body(net, items)
         text = "\n".join([body, *(d["body"] for d in definitions)])
@@ -80,7 +83,7 @@ class _Writer:
             environment("keras")
             .get_template("module.py.j2")
             .render(
-                title=f"`{self.graph.name}`: {signature(self.graph)}.",
+                title=document(f"Keras network `{self.graph.name}`: {signature(self.graph)}.").rstrip(),
                 header=header(self.source_name, source_sha256, version),
                 keras_imports=f"from keras import {', '.join(imported)}" if imported else "",
                 helpers=sources,
@@ -106,14 +109,13 @@ class _Writer:
             first = self._input(self.graph.inputs[0], paths)
             if not any(isinstance(item, LoopItem) for item in items):
                 elements = [fit(f"{first},", 3), *self._elements(items, net, 3)]
-                ends = [f"{INDENT * 2}],", f"{INDENT * 2}{name},", f"{INDENT})"]
-                return "\n".join([f"{INDENT}return keras.Sequential(", f"{INDENT * 2}[", *elements, *ends])
-            lines = list(self._list(items, net, [first]))
-            return "\n".join([*lines, fit(f"return keras.Sequential(stack, {name})", 1)])
-        names = Names(_RESERVED - {"x", "y", "z"} | set(self.functions.values()))
+                closing = [f"{INDENT * 2}],", f"{INDENT * 2}{name},", f"{INDENT})"]
+                return "\n".join([f"{INDENT}return keras.Sequential(", f"{INDENT * 2}[", *elements, *closing])
+            return "\n".join([*self._list(items, net, [first]), fit(f"return keras.Sequential(stack, {name})", 1)])
+        names = Names(_RESERVED - {"x", "y", "z"} | {*self.functions.values(), *_loop_names(items)})
         given = {value: names.new(value.name) for value in net.inputs}
         lines = [fit(f"{given[v]} = {self._input(v, paths)}", 1) for v in net.inputs]
-        values = flow(net, items, given, aliases(self.graph), names)
+        values = flow(net, items, given, aliases(self.graph), names, inputs_last=True)
         lines += self._statements(items, net, values, names, 1)
         inputs = [Code(given[v]) for v in net.inputs]
         outputs = [Code(values[o.value]) for o in self.graph.outputs]
@@ -135,14 +137,14 @@ class _Writer:
         name = self.functions[id(definition)]
         doc = f"Block `{scope.name}`."
         if self.chain:
-            *lines, last = self._list(definition.items, scope, [])
-            tail = last.replace("stack = ", "return ", 1) if not lines else last + f"\n{INDENT}return stack"
+            *before, last = self._list(definition.items, scope, [])
+            tail = last.replace("stack = ", "return ", 1) if not before else last + f"\n{INDENT}return stack"
             head = f"def {name}({', '.join(parameters)}) -> list[keras.Layer]:"
-            return {"signature": _head(head), "doc": doc, "body": "\n".join([*lines, tail])}
-        names = Names({*_RESERVED, *self.functions.values(), *(p.name for p in definition.parameters)})
-        words = aliases(self.graph)
-        given = {v: "x" if i == 0 else names.new(words.get(v.name, "other")) for i, v in enumerate(scope.inputs)}
-        values = flow(scope, definition.items, given, words, names)
+            return {"signature": _head(head), "doc": doc, "body": "\n".join([*before, tail])}
+        own = {p.name for p in definition.parameters} | _loop_names(definition.items)
+        names = Names({*_RESERVED, *self.functions.values(), *own})
+        given = {v: "x" if i == 0 else names.new("other") for i, v in enumerate(scope.inputs)}
+        values = flow(scope, definition.items, given, {}, names)
         lines = list(self._statements(definition.items, scope, values, names, 1))
         results = [values[v] for v in scope.outputs]
         lines.append(f"{INDENT}return {', '.join(results)}")
@@ -189,9 +191,16 @@ class _Writer:
                     yield from self._list(item.definition.items, item.definition.scope, [], depth + 1)
 
     def _for(self, item: LoopItem, depth: int) -> str:
-        parameters = item.definition.parameters
+        # A column that says nothing but its own name is a parameter of the function around the loop.
+        columns = [
+            (parameter, column)
+            for parameter, column in zip(item.definition.parameters, zip(*item.rows, strict=True), strict=True)
+            if any(value != Code(parameter.name) or not isinstance(value, Code) for value in column)
+        ]
+        parameters = [parameter for parameter, _ in columns]
         names = ", ".join(p.name for p in parameters)
-        rows = tuple(row[0] if len(parameters) == 1 else row for row in item.rows)
+        table = list(zip(*(column for _, column in columns), strict=True)) or [()] * len(item.rows)
+        rows = tuple(row[0] if len(parameters) == 1 else row for row in table)
         over = literal(rows) if names else f"range({len(rows)})"
         if len(parameters) == 1 and parameters[0].type == "str":
             over = _numbered(rows) or over
@@ -237,7 +246,7 @@ class _Writer:
             yield f"{INDENT * depth}{carried} = {values[entering]}"
         yield self._for(item, depth)
         given = {turn.inputs[0]: carried, **{a: values[b] for a, b in zip(turn.inputs[1:], fixed, strict=True)}}
-        inner = flow(turn, item.definition.items, given, aliases(self.graph), names)
+        inner = flow(turn, item.definition.items, given, {}, names, outer=values)
         yield from self._statements(item.definition.items, turn, inner, names, depth + 1)
         last = inner[turn.outputs[0]]
         if last != carried:
@@ -270,7 +279,7 @@ def _head(text: str) -> str:
     return fit(text).removeprefix("def ").removesuffix(":")
 
 
-def _numbered(names: Sequence[str]) -> str | None:
+def _numbered(names: tuple[Any, ...]) -> str | None:
     """A long row of names that differ in their numbers, as an expression: `layer`, `layer_1`, `layer_2`."""
     stems = {re.sub(r"_\d+$", "", name) for name in names[1:]}
     if len(names) < 5 or len(stems) != 1:
@@ -283,6 +292,11 @@ def _numbered(names: Sequence[str]) -> str | None:
     if names[0] == stem:
         return f'("{stem}", *({numbered}({first}, {first + len(names) - 1})))'
     return f"({numbered}({first - 1}, {first + len(names) - 1}))" if names[0] == f"{stem}_{first - 1}" else None
+
+
+def _loop_names(items: Sequence[Resolved]) -> set[str]:
+    """The names that the loops among these items bind."""
+    return {p.name for item in items if isinstance(item, LoopItem) for p in item.definition.parameters}
 
 
 def _is_chain(graph: Graph, spelled: Any) -> bool:

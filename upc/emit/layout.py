@@ -52,6 +52,13 @@ class Names:
         self._taken.add(name)
         return name
 
+    def numbered(self, wanted: str, between: str = "_") -> str:
+        """The wanted name, or `wanted_2`, `wanted_3` where it is taken."""
+        if wanted not in self._taken:
+            return self.new(wanted)
+        number = next(n for n in range(2, len(self._taken) + 3) if f"{wanted}{between}{n}" not in self._taken)
+        return self.new(f"{wanted}{between}{number}")
+
     def reserve(self, *names: str) -> None:
         """Keep these from being given out."""
         self._taken.update(names)

@@ -11,6 +11,7 @@ from upc.emit.common import (
     CannotSay,
     Flow,
     aliases,
+    document,
     environment,
     flow,
     header,
@@ -103,7 +104,7 @@ class _Writer:
         definitions = []
         for definition in used(items):
             if _inner(definition) is None:
-                self.classes[id(definition)] = self.names.new(_class_name(definition))
+                self.classes[id(definition)] = self.names.numbered(_class_name(definition), "")
                 definitions.append(self._class(definition))
         body = self._body(net, items, ())
         self.bodies[id(net)] = body
@@ -117,7 +118,8 @@ class _Writer:
             .render(
                 name=net_class,
                 header=header(self.source_name, source_sha256, version),
-                signature=signature(self.graph, _first),
+                title=document(f"PyTorch network {net_class}: {signature(self.graph, _first)}.").rstrip(),
+                doc=document(signature(self.graph, _first), 1),
                 math="import math\n" if "math." in text else "",
                 functional="import torch.nn.functional as F\n" if re.search(r"\bF\.", text) else "",
                 helpers=helpers,
@@ -145,7 +147,7 @@ class _Writer:
         parameters = "".join(f", {p.name}: {p.type}" for p in definition.parameters)
         return {
             "name": self.classes[id(definition)],
-            "doc": f"Block `{scope.name}`." if scope.kind == "block" else f"One turn of `{scope.name}`.",
+            "doc": f"Block `{scope.name}`." if scope.kind == "block" else f"A turn of {self._place(scope.site)}.",
             "init_head": fit(f"def __init__(self{parameters}) -> None:", 1),
             "constructor": body.constructor,
             "head": body.head,
@@ -162,11 +164,11 @@ class _Writer:
             for line in self._construct(item, member)
         ]
         names = Names(_RESERVED - {"x", "y", "z"} | {*self.classes.values()})
-        words = aliases(self.graph)
+        words = aliases(self.graph) if scope.kind == "net" else {}
         if scope.kind == "net":
             given = {v: names.new(v.name) for v in scope.inputs}
         else:
-            given = {v: "x" if i == 0 else names.new(words.get(v.name, "other")) for i, v in enumerate(scope.inputs)}
+            given = {v: "x" if i == 0 else names.new("other") for i, v in enumerate(scope.inputs)}
         values = flow(scope, items, given, words, names)
         forward = [
             line
@@ -186,9 +188,9 @@ class _Writer:
             stem = inner.scope.name if inner else _snake(self.classes[id(item.definition)])
             return attributes.new(f"{stem}s")
         if isinstance(item, UseItem):
-            return attributes.new(item.name or item.scope.name)
+            return attributes.new(item.name) if item.name else attributes.numbered(item.scope.name)
         if any(step.layer for step in item.steps):
-            return attributes.new(item.name or item.node.layer.name)
+            return attributes.new(item.name) if item.name else attributes.numbered(item.node.layer.name)
         return None
 
     def _construct(self, item: Resolved, member: str) -> Iterator[str]:
@@ -331,7 +333,7 @@ def _class_name(definition: Definition) -> str:
     if definition.scope.kind == "block":
         return camel(definition.scope.name)
     kinds = [item.node.layer.name if isinstance(item, LayerItem) else "block" for item in definition.items]
-    return camel("_".join(kinds)) if len(kinds) <= 3 else "Turn"
+    return camel("_".join([*kinds, "turn"])) if len(kinds) <= 3 else "Turn"
 
 
 def _snake(name: str) -> str:

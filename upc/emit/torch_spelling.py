@@ -414,6 +414,11 @@ def _permute(layer: Permute, node: Node) -> Steps:
     return (_call("permute", axes=axes),)
 
 
+def _signed(offset: float) -> str:
+    """`+ 0.5` or `- 0.5`, and nothing for 0."""
+    return f" {'-' if offset < 0 else '+'} {abs(offset)!r}" if offset else ""
+
+
 def _expression(macro: str, *names: str) -> Spelling:
     """A row that takes the card's attributes as they are."""
     return lambda layer, node: (_call(macro, **{name: getattr(layer, name) for name in names}),)
@@ -458,9 +463,7 @@ SPELLINGS: dict[type[Layer], Spelling | Unsupported] = {
     Softmax: lambda layer, node: (_call("softmax", dim=position(layer.axis, _rank(node))),),
     Clip: _expression("clip", "min_value", "max_value"),
     Dropout: lambda layer, node: (Step("dropout", {"rate": layer.rate}),),
-    Rescaling: lambda layer, node: (
-        _call("rescaling", scale=layer.scale, offset=Code(f" + {layer.offset!r}" if layer.offset else "")),
-    ),
+    Rescaling: lambda layer, node: (_call("rescaling", scale=layer.scale, offset=Code(_signed(layer.offset))),),
     Add: _merge("add"),
     Subtract: _merge("subtract"),
     Multiply: _merge("multiply"),
