@@ -38,12 +38,13 @@ class Loaded:
         return self._run(inputs)
 
 
-def load_keras(graph: Graph, weights: Mapping[str, Array]) -> Loaded:
+def load_keras(graph: Graph, weights: Mapping[str, Array], text: str | None = None) -> Loaded:
     """The network as a Keras model, on whichever backend Keras is set to.
 
+    `text` is run in place of the source that would be emitted.
     Errors: UpcError for a layer Keras has no words for, or where Keras is not installed.
     """
-    text = keras.emit(graph, **_origin(graph))
+    text = keras.emit(graph, **_origin(graph)) if text is None else text
     ops = _framework("keras", "keras").ops
     namespace = execute(text, f"upc_keras_{graph.name}")
     model = vars(namespace)[keras.builder_name(graph)]()
@@ -58,12 +59,13 @@ def load_keras(graph: Graph, weights: Mapping[str, Array]) -> Loaded:
     return Loaded(model, namespace, run)
 
 
-def load_torch(graph: Graph, weights: Mapping[str, Array]) -> Loaded:
+def load_torch(graph: Graph, weights: Mapping[str, Array], text: str | None = None) -> Loaded:
     """The network as a PyTorch module in evaluation mode.
 
+    `text` is run in place of the source that would be emitted.
     Errors: UpcError for a layer PyTorch has no words for, or where PyTorch is not installed.
     """
-    text = torch.emit(graph, **_origin(graph))
+    text = torch.emit(graph, **_origin(graph)) if text is None else text
     framework = _framework("torch", "torch")
     namespace = execute(text, f"upc_torch_{graph.name}")
     model = vars(namespace)[torch.class_name(graph)]().eval()
