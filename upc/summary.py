@@ -20,6 +20,11 @@ def parameters(node: Node, trainable: bool | None = None) -> int:
     return sum(count for trained, count in counts if trainable in (None, trained))
 
 
+def multiply_adds(graph: Graph, sizes: Mapping[str, int]) -> int:
+    """Multiply-adds for one image with these free sizes: what a framework's count would be, no inserted zeros."""
+    return sum(_count(node, sizes) or 0 for node in graph.nodes)
+
+
 def summary(graph: Graph, sizes: Mapping[str, int] | None = None) -> str:
     """A table like Keras's. With `sizes` for the free names, the figures that depend on them are numbers."""
     sizes = sizes or {}

@@ -1,0 +1,106 @@
+"""A race's result in words: for a terminal, for a page, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import exp, log
+from typing import Any
+
+from upc.bench.race import OURS, Result, Row
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """Plain data: {"machine", "rows", "left_out", "disagreeing"}; times in seconds, memory in bytes."""
+    return {
+        "machine": result.machine,
+        "rows": result.rows,
+        "left_out": result.left_out,
+        "disagreeing": result.disagreeing,
+    }
+
+
+def table(result: Result) -> str:
+    """A table for a terminal, the fastest of each batch first."""
+    lines = [machine_line(result.machine)]
+    for batch in dict.fromkeys(row["batch"] for row in result.rows):
+        rows = sorted((r for r in result.rows if r["batch"] == batch), key=lambda row: row["median_s"])
+        work = f"{2 * rows[0]['macs'] * batch / 1e6:,.1f} MFLOP, {rows[0]['traffic_bytes'] / 1e6:,.1f} MB"
+        lines += ["", f"batch {batch}: {work} at least read and written"]
+        lines += _aligned(_HEADER, [_cells(row) for row in rows])
+    return "\n".join(lines) + "\n"
+
+
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """The machine and its limits."""
+    return (
+        f"{machine['cpu']}, {count(machine['threads'], 'thread')}: {machine['gflops']:,.0f} GFLOP/s of float32 "
+        f"multiply-adds, {machine['bytes_per_s'] / 1e9:,.1f} GB/s read"
+    )
+
+
+def geometric_mean(ratios: Iterable[float]) -> float | None:
+    """The mean by which ratios are summed up; None of none."""
+    logs = [log(ratio) for ratio in ratios]
+    return exp(sum(logs) / len(logs)) if logs else None
+
+
+def ours(rows: Iterable[Row]) -> list[Row]:
+    """The rows of upc's own module."""
+    return [row for row in rows if row["engine"] == OURS]
+
+
+def duration(seconds: float) -> str:
+    """Three digits in the unit that suits."""
+    for factor, unit in ((1e6, "µs"), (1e3, "ms")):
+        if seconds * factor < 1000:
+            return f"{seconds * factor:#.3g} {unit}".replace(". ", " ")
+    return f"{seconds:#.3g} s".replace(". ", " ")
+
+
+def count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+_HEADER = (
+    "engine",
+    "median",
+    "spread",
+    "ratio",
+    "GFLOP/s",
+    "of peak",
+    "GB/s",
+    "of limit",
+    "memory",
+    "start",
+    "first",
+    "idle",
+    "error",
+)
+
+
+def _cells(row: Row) -> list[str]:
+    low, high = row["spread_s"]
+    return [
+        row["engine"],
+        duration(row["median_s"]),
+        f"{(high - low) / row['median_s']:.0%}",
+        f"{row['ratio']:.2f}" if row["ratio"] else "",
+        f"{row['effective_gflops']:.1f}",
+        f"{row['peak_share']:.0%}",
+        f"{row['bytes_per_s'] / 1e9:.2f}",
+        f"{row['bandwidth_share']:.0%}",
+        f"{row['rss_bytes'] / 1e6:.0f} MB",
+        duration(row["start_s"]),
+        duration(row["first_start_s"]) if "first_start_s" in row else "",
+        duration(row["idle_s"]) if "idle_s" in row else "",
+        f"{row['error']:.0e}",
+    ]
+
+
+def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The first column to the left, figures to the right."""
+    widths = [max(len(line[i]) for line in (header, *rows)) for i in range(len(header))]
+    return [
+        "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(line, widths)))
+        for line in (header, *rows)
+    ]

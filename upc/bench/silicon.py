@@ -1,0 +1,148 @@
+"""What this machine can do at most: fused multiply-adds and bytes read, in a second."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+DEPTH = 64  # steps of a register tile over data that stays in the first-level cache
+READ_BYTES = 256 << 20  # well beyond the last-level cache's share of a few cores
+
+
+def available_cores() -> int:
+    """Cores this process may use, or `UPC_NUM_THREADS` if that is set, as the Numba modules count them."""
+    wanted = os.environ.get("UPC_NUM_THREADS")
+    if wanted:
+        return max(1, int(wanted))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe(threads: int) -> dict[str, Any]:
+    """The machine in words, without its name."""
+    return {
+        "cpu": _model(),
+        "architecture": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "system": f"{platform.system()} {platform.release().split('-')[0]}",
+        "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def _model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "Model"):
+                return " ".join(value.split())
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+class Silicon:
+    """Kernels that do nothing but multiply and add, or nothing but read, on so many threads."""
+
+    def __init__(self, threads: int) -> None:
+        from upc.runtime.layout import aligned, machine
+
+        here = machine()
+        self.threads = threads
+        self.vector_bits = 32 * here.lanes
+        rows = 14 if here.registers >= 32 else 6
+        self._flops_each = 2 * rows * 2 * here.lanes * DEPTH
+        self._multiply = _multiply_kernel(rows, 2, here.lanes)
+        self._read = _read_kernel()
+        self._tiles = [
+            (aligned(rows * DEPTH), aligned(DEPTH * 2 * here.lanes), aligned(rows * 2 * here.lanes))
+            for _ in range(threads)
+        ]
+        self._data = [np.ones(READ_BYTES // 4 // threads, np.float32) for _ in range(threads)]
+        self._multiply(1, *self._tiles[0])
+        self._read(self._data[0][:16])
+        self._rounds = self._calibrate()
+
+    def gflops(self, repeats: int = 3) -> float:
+        """10^9 float32 operations a second, a fused multiply-add being two; the best of some tries."""
+        work = [lambda tile=tile: self._multiply(self._rounds, *tile) for tile in self._tiles]
+        seconds = min(_together(work) for _ in range(repeats))
+        return self._rounds * self._flops_each * self.threads / seconds / 1e9
+
+    def bytes_per_s(self, repeats: int = 3) -> float:
+        """Bytes read from memory in a second; the best of some tries."""
+        work = [lambda part=part: self._read(part) for part in self._data]
+        return sum(part.nbytes for part in self._data) / min(_together(work) for _ in range(repeats))
+
+    def _calibrate(self) -> int:
+        """Rounds that take some 30 ms."""
+        begin = time.perf_counter()
+        self._multiply(20_000, *self._tiles[0])
+        return max(1, int(20_000 * 0.03 / (time.perf_counter() - begin)))
+
+
+def _together(work: Sequence[Callable[[], Any]]) -> float:
+    """Seconds from a common start until the last is done, each on a thread of its own."""
+    if len(work) == 1:
+        begin = time.perf_counter()
+        work[0]()
+        return time.perf_counter() - begin
+    gate = threading.Barrier(len(work))
+    spans: list[tuple[float, float]] = []
+
+    def run(part: Callable[[], Any]) -> None:
+        gate.wait()
+        begin = time.perf_counter()
+        part()
+        spans.append((begin, time.perf_counter()))
+
+    threads = [threading.Thread(target=run, args=(part,)) for part in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return max(end for _, end in spans) - min(begin for begin, _ in spans)
+
+
+def _multiply_kernel(rows: int, vectors: int, lanes: int) -> Any:
+    """(rounds, pixels, weights, target): rounds of DEPTH steps of one register tile."""
+    from numba import njit
+
+    from upc.runtime.tile import TileType, finish, multiply_add, start
+
+    tile = TileType(rows, vectors, lanes)
+    offsets = tuple(row * DEPTH for row in range(rows))
+    begin, step = start(tile), multiply_add(tile, offsets)
+    end = finish(tile, (), tuple(row * tile.width for row in range(rows)))
+    width = tile.width
+
+    @njit(nogil=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+    def multiply(rounds: int, pixels: Any, weights: Any, target: Any) -> None:
+        acc = begin(weights, 0)
+        for _ in range(rounds):
+            for k in range(DEPTH):
+                acc = step(acc, pixels, k, weights, k * width)
+        end(acc, weights, 0, target, 0, 0, target, 0, rows, width)
+
+    return multiply
+
+
+def _read_kernel() -> Any:
+    """(array) -> its sum, by as many vectors at once as the compiler likes."""
+    from numba import njit
+
+    @njit(nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+    def read(array: Any) -> Any:
+        total = np.float32(0.0)
+        for i in range(array.size):
+            total += array[i]
+        return total
+
+    return read
