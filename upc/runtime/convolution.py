@@ -220,13 +220,16 @@ def choose_vectors(machine: Machine, channels: int, pixels: int | None) -> int:
     return min(candidates, key=lambda v: (-(-needed // v) * v, candidates.index(v)))
 
 
-def choose_patch(limit: int, grid: Pair | None, images: int = 1) -> Patch:
-    """The patch of at most `limit` pixels that wastes the fewest in a grid; None for a grid of unknown size."""
-    if grid is None:
+def choose_patch(limit: int, grids: Sequence[Pair], images: int = 1) -> Patch:
+    """The patch of at most `limit` pixels that wastes the fewest in the phases' grids; none if sizes are unknown.
+
+    A patch of several rows takes whole rows: only phases of equally many columns can share it.
+    """
+    if not grids:
         return Patch(limit)
-    rows, columns = grid
+    rows, columns = max(grids)
     options = [Patch(c) for c in range(min(limit, columns), 0, -1)]
-    if columns <= limit:
+    if columns <= limit and len({c for _, c in grids}) == 1:
         options += [Patch(columns, r) for r in range(2, min(limit // columns, rows) + 1)]
         if rows * columns <= limit:
             options += [Patch(columns, rows, n) for n in range(2, min(limit // (rows * columns), images) + 1)]
@@ -336,16 +339,17 @@ class CompiledConvolution:
         source, target = views[step.source], views[step.target]
         self.folded = self._choose_fold(target) if fixed else 1
         lanes = len(step.columns()[0][2]) * self.folded
-        grid = None
+        grids: list[Pair] = []
         if fixed:
             phases, size = self.phases(source, target), self._grid_size(target)
-            grid = phases.grid(phases.phases[0], size)
-        pixels = grid[0] * grid[1] if grid else None
+            grids = [phases.grid(phase, size) for phase in phases.phases]
+        pixels = grids[0][0] * grids[0][1] if grids else None
         self.vectors = choose_vectors(machine, lanes, pixels)
         self.tile_width = self.vectors * machine.lanes
         limit = most_rows(machine, self.vectors)
-        self.one = choose_patch(limit, grid)
-        self.many = choose_patch(limit, grid, images=limit) if pixels is not None and pixels <= limit // 2 else self.one
+        self.one = choose_patch(limit, grids)
+        several = pixels is not None and pixels <= limit // 2 and len(set(grids)) == 1
+        self.many = choose_patch(limit, grids, images=limit) if several else self.one
         self.operations = self._operations()
         self.places: list[Pair] = []
         self.numbers: tuple[int, ...] = ()
