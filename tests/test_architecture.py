@@ -24,6 +24,7 @@ OUTSIDE = {
     "upc.load",
     "upc.load_numba",
     "upc.load_frameworks",
+    "upc.convert",
     "upc.pipeline",
     "upc.check",
     "upc.bench",
@@ -77,7 +78,7 @@ def at_import_time(tree: ast.Module) -> set[str]:
 def test_frameworks_are_imported_by_those_alone_that_run_them(module):
     roots = {name.split(".")[0] for name in imported(MODULES[module])} & FRAMEWORKS
     allowed = {"numba", "llvmlite"} if within(module, {"upc.runtime"}) else set()
-    if within(module, {"upc.load", "upc.load_numba", "upc.load_frameworks", "upc.check", "upc.bench"}):
+    if within(module, {"upc.load", "upc.load_numba", "upc.load_frameworks", "upc.convert", "upc.check", "upc.bench"}):
         allowed = FRAMEWORKS
     assert roots <= allowed
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from upc import __version__, commands
-from upc.commands.shared import report
+from upc.commands.shared import common_options, report
 from upc.diagnostics import EXIT_OK, EXIT_USAGE, UpcError
 
 EXIT_INTERRUPTED = 130
@@ -28,15 +28,7 @@ exit codes:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line as argparse sees it."""
-    common = argparse.ArgumentParser(add_help=False)
-    # SUPPRESS keeps a default given here from undoing what stands before the command's name.
-    common.add_argument(
-        "-v", "--verbose", action="count", default=argparse.SUPPRESS, help="say on stderr what is being done"
-    )
-    common.add_argument("-q", "--quiet", action="store_true", default=argparse.SUPPRESS, help="no warnings")
-    common.add_argument(
-        "--color", choices=("auto", "always", "never"), default=argparse.SUPPRESS, help="colour in diagnostics"
-    )
+    common = common_options()
     top = argparse.ArgumentParser(
         prog="upc",
         description="Compile layer graphs: from .upc files to Keras, PyTorch or fast Numba code.",

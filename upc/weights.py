@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, TypeGuard
 
 import numpy as np
 
-from upc.diagnostics import Diagnostic, UpcError, error, nearest
+from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError, error, nearest
 from upc.files import write_atomic
 from upc.initializers import initialize as initialize
 from upc.ir import Array, Graph
@@ -58,6 +58,14 @@ class _Entry:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A tensor of a file: its shape, and the way to its values as float32."""
+
+    shape: tuple[int, ...]
+    read: Callable[[], Array]
+
+
 def save(path: str | os.PathLike[str], weights: Mapping[str, Array]) -> None:
     """Write weights as a safetensors file, whole or not at all."""
     from safetensors.numpy import save as to_bytes
@@ -71,13 +79,7 @@ def load(path: str | os.PathLike[str], graph: Graph) -> dict[str, Array]:
     Errors: a file that is not safetensors; names that are missing or not the graph's; wrong shapes or
     types. All of them at once.
     """
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise error("E0610", f"cannot read weights: {os.fspath(path)} is not a regular file")
-        file = open(path, "rb")  # noqa: SIM115 - closed by the `with` below
-    except OSError as e:
-        raise error("E0610", f"cannot read weights: {os.fspath(path)}: {e.strerror}") from None
-    with file:
+    with _open(path) as file:
         entries, data_start = _read_header(file, os.fspath(path))
         problems = _compare({key: entry.shape for key, entry in entries.items()}, graph, os.fspath(path))
         for key, _, _ in graph.weights():
@@ -87,6 +89,38 @@ def load(path: str | os.PathLike[str], graph: Graph) -> dict[str, Array]:
         if problems:
             raise UpcError(problems)
         return {key: _read(file, data_start, entries[key]) for key, _, _ in graph.weights()}
+
+
+def tensors(path: str | os.PathLike[str]) -> dict[str, Stored]:
+    """What any safetensors file holds, nothing read yet.
+
+    Errors: a file that is not safetensors, or of types that are no floating-point numbers.
+    """
+    with _open(path) as file:
+        entries, data_start = _read_header(file, os.fspath(path))
+    for key, entry in entries.items():
+        if entry.dtype not in _TYPES and entry.shape:
+            known = ", ".join(_TYPES)
+            message = f"{printable(key)} has elements of type {entry.dtype}, expected one of {known}"
+            raise UpcError(_problem(message), EXIT_USAGE)
+
+    def reader(entry: _Entry) -> Callable[[], Array]:
+        def read() -> Array:
+            with _open(path) as file:
+                return _read(file, data_start, entry)
+
+        return read
+
+    return {key: Stored(entry.shape, reader(entry)) for key, entry in entries.items()}
+
+
+def _open(path: str | os.PathLike[str]) -> BinaryIO:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise error("E0610", f"cannot read weights: {os.fspath(path)} is not a regular file")
+        return open(path, "rb")
+    except OSError as e:
+        raise error("E0610", f"cannot read weights: {os.fspath(path)}: {e.strerror}") from None
 
 
 def check(weights: Mapping[str, Any], graph: Graph) -> dict[str, Array]:
@@ -122,7 +156,7 @@ def _compare(found: Mapping[str, tuple[int, ...]], graph: Graph, where: str) -> 
         near = _nearest(key, missing) or _nearest(key, wanted)
         problems.append(
             _problem(
-                f"{where} has `{_printable(key)}`, which {graph.name} does not",
+                f"{where} has `{printable(key)}`, which {graph.name} does not",
                 f"nearest is `{near}`" if near else None,
             )
         )
@@ -141,7 +175,7 @@ def _nearest(name: str, known: Sequence[str] | Mapping[str, object]) -> str | No
     return nearest(name, [k for k in known if len(k) <= 200])
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """A name from a file, safe to print and not too long."""
     shown = "".join(c if c.isprintable() else "?" for c in text)
     return shown if len(shown) <= 120 else shown[:117] + "..."
@@ -176,7 +210,7 @@ def _read_header(file: BinaryIO, name: str) -> tuple[dict[str, _Entry], int]:
     for key, fields in header.items():
         entry = _entry(fields, data_bytes)
         if entry is None:
-            raise refuse(f"its header describes `{_printable(key)}` wrongly")
+            raise refuse(f"its header describes `{printable(key)}` wrongly")
         entries[key] = entry
     end = 0
     for entry in sorted(entries.values(), key=lambda e: (e.start, e.end)):

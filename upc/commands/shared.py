@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 TARGETS = ("numba", "keras", "torch")
 
 
+def common_options() -> argparse.ArgumentParser:
+    """What every command takes, as a parent of its parser."""
+    common = argparse.ArgumentParser(add_help=False)
+    # SUPPRESS keeps a default given here from undoing what stands before the command's name.
+    common.add_argument(
+        "-v", "--verbose", action="count", default=argparse.SUPPRESS, help="say on stderr what is being done"
+    )
+    common.add_argument("-q", "--quiet", action="store_true", default=argparse.SUPPRESS, help="no warnings")
+    common.add_argument(
+        "--color", choices=("auto", "always", "never"), default=argparse.SUPPRESS, help="colour in diagnostics"
+    )
+    return common
+
+
 def add_source(parser: argparse.ArgumentParser, *, defines: bool = True) -> None:
     """FILE, and with `defines` also --net and -D."""
     parser.add_argument("file", nargs="?", metavar="FILE", help="a .upc file, or - for standard input")

@@ -1,0 +1,74 @@
+"""What a file of another tool holds: layers in order, each with its tensors, nothing read yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from upc.diagnostics import EXIT_MISSING, EXIT_USAGE, UpcError, error
+from upc.ir import Array
+
+Convention = Literal["keras", "torch"]
+"""Whose layouts the tensors have. Keras's are upc's own."""
+
+MAX_TENSORS = 100_000
+"""A file of more is refused: ten times what the largest net could use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One array of a file: its full name, its name within its layer, and the way to its values as float32."""
+
+    name: str
+    own: str
+    shape: tuple[int, ...]
+    read: Callable[[], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignLayer:
+    """The tensors that stand together. `kind` is the layer's class where the file tells it, as Keras spells it."""
+
+    name: str
+    tensors: tuple[Tensor, ...]
+    kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A file: what reports call it, whose layouts it has, its layers.
+
+    Without `ordered`, layers of one kind follow each other as in the model, but kinds do not.
+    `key` is the part of the file that was taken, where it has several.
+    """
+
+    file: str
+    convention: Convention
+    layers: tuple[ForeignLayer, ...]
+    ordered: bool = True
+    key: str | None = None
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All of them, in order."""
+        for layer in self.layers:
+            yield from layer.tensors
+
+
+def unreadable(file: str, reason: str, hint: str | None = None) -> UpcError:
+    """A file that is not what its name says, or holds what is not taken from strangers."""
+    return error("E0630", f"cannot read {file}: {reason}", hint=hint, exit_code=EXIT_USAGE)
+
+
+def missing(package: str, extra: str, what: str) -> UpcError:
+    """A package that reading or writing needs and that is not there."""
+    hint = f"pip install 'upc[{extra}]'"
+    return error("E0704", f"{what} needs {package}, which is not installed", hint=hint, exit_code=EXIT_MISSING)
+
+
+def natural(name: str) -> tuple[tuple[bool, int, str], ...]:
+    """A sort key in which numbers count as numbers: layer_2 stands before layer_10."""
+    parts = re.split(r"([0-9]+)", name)
+    # Longer digits than any real number of a layer stay text, so that no key takes long to make.
+    return tuple((True, int(p), "") if p.isascii() and p.isdigit() and len(p) < 10 else (False, 0, p) for p in parts)

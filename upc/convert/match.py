@@ -1,0 +1,263 @@
+"""Which tensor of a file is which weight of a graph: by name where names say it, else in order, always by shape."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from upc.convert.foreign import Foreign, ForeignLayer, Tensor
+from upc.convert.layouts import accepts, entry_name, torch_shape
+from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError, error, nearest
+from upc.emit import torch as torch_source
+from upc.ir import Graph, Node, Weight
+from upc.shape import show
+from upc.weights import printable
+
+_NEUTRAL = {"weight": 1.0, "gamma": 1.0, "bias": 0.0, "beta": 0.0}
+"""Values that change nothing: what PyTorch keeps where a layer has no scale or no offset."""
+
+_KINDS = {
+    "instance_normalization": "group_normalization",
+    "prelu": "p_re_lu",
+}
+"""upc's kinds that Keras's files call otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A weight and the tensor that it is read from."""
+
+    key: str
+    node: Node
+    weight: Weight
+    tensor: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """All pairs, in the graph's order. `how` says by what they were found; `unused` names what was left."""
+
+    pairs: tuple[Pair, ...]
+    how: str
+    unused: tuple[str, ...] = ()
+
+
+def match(graph: Graph, foreign: Foreign, mapping: Mapping[str, str] | None = None) -> Match:
+    """Pair every weight of a graph with a tensor of a file.
+
+    `mapping` names tensors for weights, or layers for layers. Without it, names are taken where the file has
+    exactly those of the graph or of the module that upc emits; else layers pair up in order.
+
+    Errors: UpcError that names the first layer that does not fit.
+    """
+    if mapping:
+        return _mapped(graph, foreign, mapping)
+    if (named := _named(graph, foreign)) is not None:
+        return named
+    return Match(tuple(_in_order(_weighty(graph.nodes), foreign)), "in order")
+
+
+def _weighty(nodes: Iterable[Node]) -> list[Node]:
+    return [node for node in nodes if node.weights]
+
+
+# By name
+
+
+def _named(graph: Graph, foreign: Foreign) -> Match | None:
+    """The match where a file's names are upc's own, those of an emitted module or of an emitted model."""
+    tensors = {tensor.name: tensor for tensor in foreign.tensors()}
+    if foreign.convention == "keras":
+        layers = {layer.name.replace("-", "."): layer for layer in foreign.layers}
+        nodes = _weighty(graph.nodes)
+        if len(layers) != len(foreign.layers) or set(layers) != {node.path for node in nodes}:
+            return None
+        pairs = [pair for node in nodes for pair in _fit(node, layers[node.path], foreign)]
+        return Match(tuple(pairs), "by the layers' names")
+    entries = state_entries(graph)
+    if not entries or not set(entries.values()) <= set(tensors):
+        return None
+    pairs = []
+    for node in _weighty(graph.nodes):
+        for weight in node.weights:
+            key = f"{node.path}.{weight.name}"
+            tensor = tensors.pop(entries[key])
+            if not accepts(node, weight, tensor.shape):
+                raise _misfit(node, weight, tensor, foreign)
+            pairs.append(Pair(key, node, weight, tensor))
+    for tensor in tensors.values():
+        if not _is_neutral(tensor):
+            raise _left_over(tensor.name, foreign)
+    return Match(tuple(pairs), "by the emitted module's names")
+
+
+def state_entries(graph: Graph) -> dict[str, str]:
+    """For each weight its entry in the state dict of the PyTorch module that upc emits; empty where there is none.
+
+    The module's own table says it, so that what is read here is what is run there.
+    """
+    try:
+        text = torch_source.emit(graph, source_name="", source_sha256="", version="")
+    except UpcError:
+        return {}
+    table = next(
+        node.value
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "WEIGHTS"
+    )
+    assert isinstance(table, ast.Dict)
+    rows = zip(table.keys, table.values, strict=True)
+    return {ast.literal_eval(k): ast.literal_eval(v.elts[0]) for k, v in rows if k and isinstance(v, ast.Tuple)}
+
+
+# By --map
+
+
+def _mapped(graph: Graph, foreign: Foreign, mapping: Mapping[str, str]) -> Match:
+    nodes = {node.path: node for node in _weighty(graph.nodes)}
+    layers = {layer.name: layer for layer in foreign.layers}
+    tensors = {tensor.name: (layer, tensor) for layer in foreign.layers for tensor in layer.tensors}
+    weights = {f"{node.path}.{w.name}": (node, w) for node in nodes.values() for w in node.weights}
+    found: dict[str, Pair] = {}
+    used: set[str] = set()
+    for target, source in mapping.items():
+        if target in nodes:
+            if source not in layers:
+                raise _unknown(f"{foreign.file} has no layer", source, layers)
+            pairs = _fit(nodes[target], layers[source], foreign)
+            used.add(source)
+        elif target in weights:
+            if source not in tensors:
+                raise _unknown(f"{foreign.file} has no tensor", source, tensors)
+            node, weight = weights[target]
+            layer, tensor = tensors[source]
+            if not _accepts(node, weight, tensor, foreign):
+                raise _misfit(node, weight, tensor, foreign)
+            pairs = [Pair(target, node, weight, tensor)]
+            used.add(layer.name)
+        else:
+            raise _unknown(f"{graph.name} has no weight or layer", target, [*nodes, *weights])
+        for pair in pairs:
+            if pair.key in found:
+                raise error("E0632", f"--map gives {pair.key} twice", exit_code=EXIT_USAGE)
+            found[pair.key] = pair
+    rest = []
+    for node in nodes.values():
+        lacking = [w.name for w in node.weights if f"{node.path}.{w.name}" not in found]
+        if len(lacking) == len(node.weights):
+            rest.append(node)
+        elif lacking:
+            message = f"--map leaves out {node.path}.{lacking[0]}"
+            raise error("E0632", message, hint="map the layer's every weight, or the layer", exit_code=EXIT_USAGE)
+    left = tuple(layer for layer in foreign.layers if layer.name not in used)
+    if not rest:
+        pairs = [found[key] for key in weights]
+        return Match(tuple(pairs), "by --map", tuple(layer.name for layer in left))
+    others = Foreign(foreign.file, foreign.convention, left, foreign.ordered, foreign.key)
+    found.update({pair.key: pair for pair in _in_order(rest, others)})
+    return Match(tuple(found[key] for key in weights), "by --map, the others in order")
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> UpcError:
+    known = list(known)
+    near = nearest(name, known[:2000])
+    listed = ", ".join(map(printable, known[:8])) + (", ..." if len(known) > 8 else "")
+    hint = f"did you mean {printable(near)}?" if near else f"there is {listed}" if known else None
+    return error("E0632", f"{what} `{printable(name)}`", hint=hint, exit_code=EXIT_USAGE)
+
+
+# In order
+
+
+def _in_order(nodes: Sequence[Node], foreign: Foreign) -> list[Pair]:
+    layers = list(foreign.layers if foreign.ordered else _by_kind(nodes, foreign))
+    pairs: list[Pair] = []
+    for node, layer in zip(nodes, layers, strict=False):
+        pairs += _fit(node, layer, foreign)
+    if len(nodes) > len(layers):
+        node = nodes[len(layers)]
+        message = f"{foreign.file} has {_count(layers)}, none for {node.path}"
+        raise UpcError(Diagnostic("E0631", message, node.span), EXIT_USAGE)
+    for layer in layers[len(nodes) :]:
+        if not all(_is_neutral(tensor) for tensor in layer.tensors):
+            raise _left_over(layer.name, foreign)
+    return pairs
+
+
+def _by_kind(nodes: Sequence[Node], foreign: Foreign) -> list[ForeignLayer]:
+    """Layers in the nodes' order, where a file keeps order among equal kinds alone."""
+    queues: dict[str, list[ForeignLayer]] = {}
+    for layer in foreign.layers:
+        queues.setdefault(layer.kind or "", []).append(layer)
+    wanted = [_KINDS.get(node.layer.name, node.layer.name) for node in nodes]
+    if not set(queues) <= set(wanted):
+        return list(foreign.layers)  # classes of the user's own: their order in the file is all there is
+    ordered = []
+    for node, kind in zip(nodes, wanted, strict=True):
+        if not queues.get(kind):
+            has = sum(layer.kind == kind for layer in foreign.layers)
+            message = f"{foreign.file} has {has} of kind {kind}, none for {node.path}"
+            raise UpcError(Diagnostic("E0631", message, node.span), EXIT_USAGE)
+        ordered.append(queues[kind].pop(0))
+    return [*ordered, *(layer for queue in queues.values() for layer in queue)]
+
+
+def _fit(node: Node, layer: ForeignLayer, foreign: Foreign) -> list[Pair]:
+    """A node's weights in a layer's tensors, by their names within it, else by their order."""
+    names = [entry_name(node, w) for w in node.weights] if foreign.convention == "torch" else []
+    own = {tensor.own: tensor for tensor in layer.tensors}
+    if names and set(names) <= set(own):
+        chosen = [own[name] for name in names]
+        extra = [tensor for tensor in layer.tensors if tensor.own not in names and not _is_neutral(tensor)]
+    else:
+        chosen, extra = list(layer.tensors[: len(node.weights)]), list(layer.tensors[len(node.weights) :])
+    for weight, tensor in zip(node.weights, chosen, strict=False):
+        if not _accepts(node, weight, tensor, foreign):
+            raise _misfit(node, weight, tensor, foreign)
+    if len(chosen) < len(node.weights):
+        lacking = node.weights[len(chosen)].name
+        hint = "use_bias=false leaves it out" if lacking == "bias" else None
+        raise _refuse(node, f"{foreign.file}: `{printable(layer.name)}` has no {lacking} for {node.path}", hint)
+    if extra:
+        message = f"{foreign.file}: `{printable(extra[0].name)}` {show(extra[0].shape)} has no place in {node.path}"
+        hint = "remove_weight_norm() makes one weight of two" if re.search("weight_[gv]$", extra[0].own) else None
+        raise _refuse(node, message, hint)
+    return [Pair(f"{node.path}.{w.name}", node, w, t) for w, t in zip(node.weights, chosen, strict=True)]
+
+
+def _accepts(node: Node, weight: Weight, tensor: Tensor, foreign: Foreign) -> bool:
+    return accepts(node, weight, tensor.shape) if foreign.convention == "torch" else tensor.shape == weight.shape
+
+
+def _is_neutral(tensor: Tensor) -> bool:
+    """Whether a tensor changes nothing: a scale of ones, an offset of zeros."""
+    value = _NEUTRAL.get(tensor.own)
+    if value is None or len(tensor.shape) != 1 or tensor.shape[0] >= 2**20:
+        return False
+    return bool(np.all(tensor.read() == value))
+
+
+def _count(layers: Sequence[object]) -> str:
+    return f"{len(layers)} layer{'' if len(layers) == 1 else 's'} with weights"
+
+
+def _left_over(name: str, foreign: Foreign) -> UpcError:
+    message = f"{foreign.file} has more than the net: `{printable(name)}` has no place"
+    return error("E0631", message, hint="--map takes a part of a file", exit_code=EXIT_USAGE)
+
+
+def _misfit(node: Node, weight: Weight, tensor: Tensor, foreign: Foreign) -> UpcError:
+    wanted = torch_shape(node, weight) if foreign.convention == "torch" else weight.shape
+    message = (
+        f"{foreign.file}: `{printable(tensor.name)}` {show(tensor.shape)} does not fit {node.path}.{weight.name}: "
+        f"expected {show(wanted)}"
+    )
+    return _refuse(node, message, "--map pairs layers that stand in another order")
+
+
+def _refuse(node: Node, message: str, hint: str | None) -> UpcError:
+    return UpcError(Diagnostic("E0631", message, node.span, hint), EXIT_USAGE)
