@@ -294,7 +294,9 @@ def _maps(move: tuple[Any, ...], source: View, target: View) -> tuple[np.ndarray
         rows, columns, channels = (
             first + place * step for place, first, step in zip((y, x, c), numbers[0], numbers[1], strict=True)
         )
-        return rows * source.row, columns * source.pitch, channels
+        # The first channel counts with the column: a run of channels is read from where its column is.
+        begin = numbers[0][2]
+        return rows * source.row, columns * source.pitch + begin, channels - begin
     if kind == "repeat":
         return y // numbers[0][0] * source.row, x // numbers[0][1] * source.pitch, c
     if kind == "channels":
