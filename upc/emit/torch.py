@@ -44,6 +44,7 @@ _MODULE_NAMES = (
 """What every nn.Module has already: no layer may be called that."""
 
 _HELPERS = (
+    "same_amounts",
     "pad_same", "average_inside", "average_inside_same", "resample", "pixel_shuffle_dcr", "pixel_unshuffle_dcr",
     "FrozenBatchNorm1d", "FrozenBatchNorm2d", "FrozenBatchNorm3d", "SingleGroupNorm", "PReLUEverywhere",
     "fans", "truncated", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform",

@@ -1,0 +1,55 @@
+"""Keras network `by_convolution`: patch (2, 2, 1) -> image (4, 4, 1).
+
+Emitted by upc 0.0.0 from a10_transpose_by_convolution.upc, whose lines the comments name.
+sha256 9e6a6ce666a9e7ea213835715ae6c52427294834c07934b798dadb5a29ed1ed4
+
+Channels last. A layer is named after its place in the source, with `-` for the dots of a path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+from keras import layers
+
+
+def build_by_convolution() -> keras.Sequential:
+    """Build the network with fresh weights."""
+    return keras.Sequential(
+        [
+            keras.Input((2, 2, 1), name="patch"),
+            layers.Conv2DTranspose(  # line 12
+                1, 1, use_bias=False, kernel_initializer="ones", name="conv2d_transpose"
+            ),
+            layers.Cropping2D(0, name="cropping2d"),  # line 13
+            layers.ZeroPadding2D(2, name="zero_padding2d"),  # line 14
+            layers.Conv2D(1, 3, name="conv2d"),  # line 15
+        ],
+        name="by_convolution",
+    )
+
+
+def set_weights(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Set all weights from arrays by name: the layer's path, a dot, the variable's name."""
+    variables = {
+        f"{layer.name.replace('-', '.')}.{variable.name}": variable
+        for layer in model.layers
+        for variable in layer.weights
+    }
+    if missing := sorted(set(variables) - set(arrays)):
+        raise KeyError(f"the weights lack {', '.join(missing)}")
+    if unknown := sorted(set(arrays) - set(variables)):
+        raise KeyError(f"{model.name} has no {', '.join(unknown)}")
+    for key, variable in variables.items():
+        if tuple(variable.shape) != arrays[key].shape:
+            raise ValueError(f"{key}: expected {tuple(variable.shape)}, got {arrays[key].shape}")
+        variable.assign(arrays[key])
+
+
+def load_weights(model: keras.Model, path: str) -> None:
+    """Set all weights from a safetensors file."""
+    from safetensors.numpy import load_file
+
+    set_weights(model, load_file(path))

@@ -1,0 +1,50 @@
+"""Keras network `transpose_strided`: patch (2, 2, 1) -> image (5, 5, 1).
+
+Emitted by upc 0.0.0 from a8_transpose_strided.upc, whose lines the comments name.
+sha256 aa3243dc12601cc253c1646fc3e678a9532891c6c7df77d044d8beca6ff7231e
+
+Channels last. A layer is named after its place in the source, with `-` for the dots of a path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+from keras import layers
+
+
+def build_transpose_strided() -> keras.Sequential:
+    """Build the network with fresh weights."""
+    return keras.Sequential(
+        [
+            keras.Input((2, 2, 1), name="patch"),
+            layers.Conv2DTranspose(1, 3, strides=2, name="conv2d_transpose"),  # line 5
+        ],
+        name="transpose_strided",
+    )
+
+
+def set_weights(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Set all weights from arrays by name: the layer's path, a dot, the variable's name."""
+    variables = {
+        f"{layer.name.replace('-', '.')}.{variable.name}": variable
+        for layer in model.layers
+        for variable in layer.weights
+    }
+    if missing := sorted(set(variables) - set(arrays)):
+        raise KeyError(f"the weights lack {', '.join(missing)}")
+    if unknown := sorted(set(arrays) - set(variables)):
+        raise KeyError(f"{model.name} has no {', '.join(unknown)}")
+    for key, variable in variables.items():
+        if tuple(variable.shape) != arrays[key].shape:
+            raise ValueError(f"{key}: expected {tuple(variable.shape)}, got {arrays[key].shape}")
+        variable.assign(arrays[key])
+
+
+def load_weights(model: keras.Model, path: str) -> None:
+    """Set all weights from a safetensors file."""
+    from safetensors.numpy import load_file
+
+    set_weights(model, load_file(path))
