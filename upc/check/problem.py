@@ -1,0 +1,141 @@
+"""What a check is run on: sizes that the net can work with, a batch made up from a seed, weights that show faults."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from upc import reference
+from upc.check.bound import Bound, bounds
+from upc.demands import check_sizes
+from upc.diagnostics import EXIT_USAGE, UpcError, error
+from upc.initializers import initialize
+from upc.ir import Array, Graph
+from upc.shape import evaluate, names_of
+
+_LEAST, _MOST = 6, 40
+"""Free sizes are looked for between these first, small enough for the reference; then below and above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A net with weights and a batch, what the reference in float64 gives for it, and how far others may be off.
+
+    `values` holds every value of the graph and every output by its name, and `bounds` the same names.
+    """
+
+    graph: Graph
+    weights: Mapping[str, Array]
+    inputs: tuple[Array, ...]
+    sizes: Mapping[str, int]
+    values: Mapping[str, Array]
+    bounds: Mapping[str, Bound]
+
+    @property
+    def expected(self) -> tuple[Array, ...]:
+        """The outputs in their order."""
+        return tuple(self.values[output.name] for output in self.graph.outputs)
+
+
+def pose(
+    graph: Graph,
+    weights: Mapping[str, Array] | None = None,
+    *,
+    batch: int = 2,
+    seed: int = 0,
+    sizes: Mapping[str, int] | None = None,
+) -> Problem:
+    """A problem with standard normal inputs; without weights, with made up ones.
+
+    Errors: UpcError for sizes that the net cannot work with.
+    """
+    found = choose_sizes(graph, sizes or {})
+    inputs = made_up_inputs(graph, found, batch, seed)
+    return problem(graph, made_up_weights(graph, seed) if weights is None else weights, inputs)
+
+
+def problem(graph: Graph, weights: Mapping[str, Array], inputs: Sequence[Array]) -> Problem:
+    """The problem of given arrays."""
+    sizes = check_sizes(graph, {v.name: x.shape[1:] for v, x in zip(graph.inputs, inputs, strict=True)})
+    with np.errstate(all="ignore"):
+        exact = reference.run(graph, weights, [x.astype(np.float64) for x in inputs], inner=True)
+        single = reference.run(graph, weights, list(inputs), inner=True)
+    return Problem(graph, weights, tuple(inputs), sizes, exact, bounds(graph, sizes, exact, single))
+
+
+def made_up_inputs(graph: Graph, sizes: Mapping[str, int], batch: int, seed: int) -> tuple[Array, ...]:
+    """A standard normal batch for every input, one after another from one RandomState."""
+    random = np.random.RandomState(seed)
+    shapes = [tuple(evaluate(dim, sizes) for dim in value.shape) for value in graph.inputs]
+    return tuple(random.standard_normal((batch, *shape)).astype(np.float32) for shape in shapes)
+
+
+def made_up_weights(graph: Graph, seed: int) -> dict[str, Array]:
+    """First weights, but none of them constant: biases of 0 and statistics of 0 and 1 would hide faults."""
+    weights = initialize(graph, seed)
+    random = np.random.default_rng(seed)
+    for key, weight, _ in graph.weights():
+        drawn = random.standard_normal(weight.shape).astype(np.float32)
+        if weight.name == "moving_variance":
+            weights[key] = (0.5 + np.abs(drawn)).astype(np.float32)
+        elif weight.initializer == "ones":
+            weights[key] = (1 + 0.2 * drawn).astype(np.float32)
+        elif weight.initializer == "zeros":
+            weights[key] = (0.2 * drawn).astype(np.float32)
+    return weights
+
+
+def choose_sizes(graph: Graph, given: Mapping[str, int]) -> dict[str, int]:
+    """A number for every free size: as given, else small ones that the net can work with, no two alike.
+
+    Errors: UpcError for names that are not the net's, or where no such numbers are found.
+    """
+    names = sorted(frozenset().union(*(names_of(value.shape) for value in graph.inputs)))
+    for name in given:
+        if name not in names:
+            has = f"its free sizes are {', '.join(names)}" if names else "it has no free sizes"
+            raise error("E0620", f"{graph.name} has no free size {name}", hint=has, exit_code=EXIT_USAGE)
+    open_names = [name for name in names if name not in given]
+    refused: UpcError | None = None
+    for numbers in _candidates(len(open_names)):
+        sizes = {**given, **dict(zip(open_names, numbers, strict=True))}
+        shapes = {v.name: tuple(evaluate(dim, sizes) for dim in v.shape) for v in graph.inputs}
+        try:
+            check_sizes(graph, shapes)
+        except UpcError as problem:
+            refused = refused or problem
+            continue
+        return sizes
+    if not open_names and refused is not None:
+        raise refused
+    raise error(
+        "E0620",
+        f"no sizes that {graph.name} can work with were found for {', '.join(open_names)}",
+        hint=f"say them: --size {open_names[0]}=64",
+        exit_code=EXIT_USAGE,
+    )
+
+
+def _candidates(count: int) -> Iterator[tuple[int, ...]]:
+    """Tuples of numbers to try: different ones first, then equal ones, then larger multiples of powers of two."""
+    if count == 0:
+        yield ()
+        return
+    ladder = [*range(_LEAST, _MOST + 1), 48, 64, 96, 128, 192, 256, 512, *range(1, _LEAST)]
+    if count <= 2:
+        yield from sorted(itertools.product(ladder, repeat=count), key=_preference)
+        return
+    for start in ladder:
+        yield tuple(start + 2 * i for i in range(count))
+    for start in ladder:
+        yield tuple(start * (i + 1) for i in range(count))
+    for start in ladder:
+        yield (start,) * count
+
+
+def _preference(numbers: tuple[int, ...]) -> tuple[bool, bool, int]:
+    """Not tiny, different, small."""
+    return min(numbers) < _LEAST, len(set(numbers)) < len(numbers), sum(numbers)
