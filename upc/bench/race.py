@@ -152,7 +152,7 @@ class _Course:
         self, result: Result, limits: Worker, engines: Sequence[str], batch: int, bursts: int, seconds: float
     ) -> None:
         """All rows of one batch."""
-        inputs = self._inputs(batch)
+        inputs = random_inputs(self.graph, batch, self.sizes, self.seed)
         macs = summary.multiply_adds(self.graph, self._bound(inputs))
         traffic = sum(a.nbytes for a in (*self.arrays.values(), *inputs))
         self._write_inputs(inputs, batch)
@@ -233,18 +233,6 @@ class _Course:
                 result.left_out.update(dict.fromkeys(readers, f"the export to ONNX failed: {problem}"))
         return [name for name in engines if name not in result.left_out]
 
-    def _inputs(self, batch: int) -> list[Array]:
-        """Random numbers, for all engines the same."""
-        unknown = sorted(names_of(d for v in self.graph.inputs for d in v.shape) - self.sizes.keys())
-        if unknown:
-            given = ",".join(f"{name}=64" for name in unknown)
-            raise error(
-                "E0711", f"{', '.join(unknown)} must be known to race", hint=f"--size {given}", exit_code=EXIT_USAGE
-            )
-        draw = np.random.RandomState(self.seed)
-        shapes = [tuple(evaluate(dim, self.sizes) for dim in value.shape) for value in self.graph.inputs]
-        return [draw.standard_normal((batch, *shape)).astype(np.float32) for shape in shapes]
-
     def _bound(self, inputs: Sequence[Array]) -> dict[str, int]:
         return check_sizes(self.graph, [x.shape[1:] for x in inputs])
 
@@ -263,6 +251,21 @@ class _Course:
         self.progress("computing the reference")
         ends = [x[[0, -1]].astype(np.float64) for x in inputs]
         return list(reference.run(self.graph, self.arrays, ends).values())
+
+
+def random_inputs(graph: Graph, batch: int, sizes: Mapping[str, int], seed: int) -> list[Array]:
+    """Numbers for every engine the same. Errors: UpcError where a free size is not among `sizes`."""
+    free = names_of(dim for value in graph.inputs for dim in value.shape)
+    unknown = sorted(free - sizes.keys())
+    if unknown:
+        hint = f"--size {','.join(f'{name}=64' for name in unknown)}"
+        raise error("E0711", f"{graph.name} has free sizes: {', '.join(unknown)}", hint=hint, exit_code=EXIT_USAGE)
+    strange = sorted(sizes.keys() - free)
+    if strange:
+        raise error("E0711", f"{graph.name} has no free size {strange[0]}", exit_code=EXIT_USAGE)
+    draw = np.random.RandomState(seed)
+    shapes = [tuple(evaluate(dim, sizes) for dim in value.shape) for value in graph.inputs]
+    return [draw.standard_normal((batch, *shape)).astype(np.float32) for shape in shapes]
 
 
 def _distance(outputs: Sequence[Array], expected: Sequence[Array], batch: int | None) -> float:

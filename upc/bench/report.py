@@ -26,7 +26,7 @@ def table(result: Result) -> str:
         rows = sorted((r for r in result.rows if r["batch"] == batch), key=lambda row: row["median_s"])
         work = f"{2 * rows[0]['macs'] * batch / 1e6:,.1f} MFLOP, {rows[0]['traffic_bytes'] / 1e6:,.1f} MB"
         lines += ["", f"batch {batch}: {work} at least read and written"]
-        lines += _aligned(_HEADER, [_cells(row) for row in rows])
+        lines += aligned([_HEADER, *map(_cells, rows)])
     return "\n".join(lines) + "\n"
 
 
@@ -97,10 +97,14 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The first column to the left, figures to the right."""
-    widths = [max(len(line[i]) for line in (header, *rows)) for i in range(len(header))]
+def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Lines of columns, the first `left` of them words, the others figures; short rows are filled up."""
+    full = [[*row, *[""] * (len(rows[0]) - len(row))] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
     return [
-        "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(line, widths)))
-        for line in (header, *rows)
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in full
     ]

@@ -70,22 +70,22 @@ class Silicon:
         self._read(self._data[0][:16])
         self._rounds = self._calibrate()
 
-    def gflops(self, repeats: int = 3) -> float:
+    def gflops(self, repeats: int = 10) -> float:
         """10^9 float32 operations a second, a fused multiply-add being two; the best of some tries."""
         work = [lambda tile=tile: self._multiply(self._rounds, *tile) for tile in self._tiles]
         seconds = min(_together(work) for _ in range(repeats))
         return self._rounds * self._flops_each * self.threads / seconds / 1e9
 
-    def bytes_per_s(self, repeats: int = 3) -> float:
+    def bytes_per_s(self, repeats: int = 10) -> float:
         """Bytes read from memory in a second; the best of some tries."""
         work = [lambda part=part: self._read(part) for part in self._data]
         return sum(part.nbytes for part in self._data) / min(_together(work) for _ in range(repeats))
 
     def _calibrate(self) -> int:
-        """Rounds that take some 30 ms."""
+        """Rounds that take some 10 ms."""
         begin = time.perf_counter()
         self._multiply(20_000, *self._tiles[0])
-        return max(1, int(20_000 * 0.03 / (time.perf_counter() - begin)))
+        return max(1, int(20_000 * 0.01 / (time.perf_counter() - begin)))
 
 
 def _together(work: Sequence[Callable[[], Any]]) -> float:

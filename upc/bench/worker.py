@@ -12,7 +12,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ LEAST_CALLS = 3
 DIE_WITH_PARENT = 1  # Linux's PR_SET_PDEATHSIG
 
 Reply = dict[str, Any]
+Talk = Generator[Reply, dict[str, Any], None]
+"""Gives a reply, first that it is ready, then one for each request that it is sent."""
 
 
 def main(engine: str, job_file: str) -> None:
@@ -41,13 +44,13 @@ def main(engine: str, job_file: str) -> None:
         answers = _STARTS.get(engine, _start_engine)(engine, job)
         say(next(answers))
         for line in sys.stdin:
-            say(answers.send(json.loads(line)))  # type: ignore[attr-defined]
+            say(answers.send(json.loads(line)))
     except Exception as problem:
         say({"error": f"{type(problem).__name__}: {str(problem).strip()}"})
         sys.exit(1)
 
 
-def _start_engine(name: str, job: Any) -> Iterator[Reply]:
+def _start_engine(name: str, job: Any) -> Talk:
     """An engine's replies: it is ready, then an answer a request."""
     from upc.bench.engines import LOADERS
 
@@ -70,7 +73,7 @@ def _start_engine(name: str, job: Any) -> Iterator[Reply]:
             request = yield {"seconds": _after_idling(engine.call, request["pause_s"], request["count"])}
 
 
-def _start_silicon(name: str, job: Any) -> Iterator[Reply]:
+def _start_silicon(name: str, job: Any) -> Talk:
     """The machine's limits take their turn like an engine."""
     from upc.bench.silicon import Silicon
 
@@ -80,14 +83,14 @@ def _start_silicon(name: str, job: Any) -> Iterator[Reply]:
         yield {"gflops": silicon.gflops(), "bytes_per_s": silicon.bytes_per_s()}
 
 
-def _start_export(name: str, job: Any) -> Iterator[Reply]:
+def _start_export(name: str, job: Any) -> Talk:
     from upc.bench.engines import export_onnx
 
     export_onnx(job)
     yield {}
 
 
-_STARTS: dict[str, Callable[[str, Any], Iterator[Reply]]] = {"silicon": _start_silicon, "export": _start_export}
+_STARTS: dict[str, Callable[[str, Any], Talk]] = {"silicon": _start_silicon, "export": _start_export}
 
 
 def _burst(call: Callable[[], Any], seconds: float) -> list[float]:
@@ -147,10 +150,8 @@ def peak_memory() -> int:
 def _forget_peak() -> None:
     """Count the peak from here: compiling and trying out are not what running takes."""
     gc.collect()
-    try:
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def _end_with_parent() -> None:

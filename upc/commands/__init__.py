@@ -6,7 +6,7 @@ import argparse
 from importlib import import_module
 from typing import Protocol, cast
 
-NAMES = ("compile", "emit", "run", "check", "weights", "summary", "fmt", "lint", "ops", "bench")
+NAMES = ("compile", "emit", "run", "check", "weights", "summary", "fmt", "lint", "ops", "bench", "profile", "warmup")
 """In the order of the help."""
 
 
