@@ -20,14 +20,13 @@ from upc.shape import Dim, Shape, show
 RUNTIME = ("subroutine", "vectors", "tile", "team", "layout", "cache", "phases", "convolution", "rows", "network")
 """The modules of `upc.runtime` that a generated module carries, in an order in which each rests on earlier ones."""
 
-_DEFAULTS = {
-    "strides": (1, 1),
-    "dilation": (1, 1),
-    "padding": ((0, 0), (0, 0)),
-    "groups": 1,
-    "size": (1, 1),
-    "count_padding": False,
+_NO_PADDING = ((0, 0), (0, 0))
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "Convolution": {"strides": (1, 1), "dilation": (1, 1), "padding": _NO_PADDING, "groups": 1, "size": (1, 1)},
+    "Depthwise": {"strides": (1, 1), "dilation": (1, 1), "padding": _NO_PADDING},
+    "Pool": {"padding": _NO_PADDING, "count_padding": False},
 }
+"""Settings of the runtime's steps that go without saying."""
 
 
 def emit(graph: Graph) -> str:
@@ -139,7 +138,7 @@ def _defined(runtime: str) -> list[str]:
 
 
 def _step(number: int, step: Step, variables: dict[str, str]) -> dict[str, Any]:
-    settings = [(k, v) for k, v in step.settings if _DEFAULTS.get(k) != v]
+    settings = [(k, v) for k, v in step.settings if _DEFAULTS.get(step.kind, {}).get(k) != v]
     if step.then:
         settings.append(("then", Code(_tuple_of([_operation(o) for o in step.then]))))
     if step.operands:
