@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 import textwrap
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import upc
 from upc.demands import explain_demands, holds_always
 from upc.emit.common import environment
-from upc.emit.layout import Code, Names, literal
+from upc.emit.layout import Code, Names, fit, literal
 from upc.ir import Demand, Graph
 from upc.plan.lower import lower
 from upc.plan.steps import BatchNorm, Plan, Step
@@ -46,7 +47,7 @@ def emit_plan(plan: Plan) -> str:
     }
     steps = [_step(number, step, variables) for number, step in enumerate(plan.steps)]
     call = ", ".join(o.name for o in graph.outputs) + f" = net({', '.join(v.name for v in graph.inputs)})"
-    text = (
+    return (
         environment("numba")
         .get_template("module.py.j2")
         .render(
@@ -68,20 +69,19 @@ def emit_plan(plan: Plan) -> str:
                 for k, (host, *at) in sorted(plan.slices.items())
             ],
             demands=[(Code(condition), Code(literal(words))) for condition, words in _demands(graph)],
-            shapes=[Code(_tuple(o.value.shape)) for o in graph.outputs],
-            inputs=[Code(_port(v.name, v.shape)) for v in graph.inputs],
-            outputs=[Code(_port(o.name, o.value.shape)) for o in graph.outputs],
+            shapes=Code(_tuple_of([_tuple(o.value.shape) for o in graph.outputs])),
+            inputs=Code(_tuple_of([_port(v.name, v.shape) for v in graph.inputs])),
+            outputs=Code(_tuple_of([_port(o.name, o.value.shape) for o in graph.outputs])),
             weights=[(Code(literal(key)), Code(literal(weight.shape))) for key, weight, _ in graph.weights()],
             steps=steps,
             functions=Code("convolve_step, row_step"),
-            sample=Code(repr(_sample(graph, free))),
+            sample=Code(literal_dict(_sample(graph, free))) if free else None,
             lives=[(Code(literal(k)), Code(literal(life))) for k, life in sorted(plan.lives.items())],
             externals=[
                 {"variable": Code(variable), "number": number} for number, variable in enumerate(variables.values())
             ],
         )
     )
-    return text
 
 
 @cache
@@ -107,7 +107,12 @@ def carried_runtime() -> tuple[tuple[str, ...], str]:
             body = node.end_lineno or 0
         heading = textwrap.fill(ast.get_docstring(tree) or "", 98, initial_indent="# ", subsequent_indent="# ")
         parts.append("# " + "-" * 98 + "\n" + heading + "\n\n\n" + "\n".join(lines[body:]).strip())
-    imports = sorted(plain) + [f"from {m} import {', '.join(sorted(n))}" for m, n in sorted(members.items())]
+    members = {m: n for m, n in members.items() if n}
+    lines_of = [(line.split()[1].split(".")[0], line) for line in sorted(plain)]
+    lines_of += [(m.split(".")[0], f"from {m} import {', '.join(sorted(n))}") for m, n in sorted(members.items())]
+    standard = [line for package, line in lines_of if package in sys.stdlib_module_names]
+    other = [line for package, line in lines_of if package not in sys.stdlib_module_names]
+    imports = [*standard, "", *other]
     return tuple(imports), "\n\n\n".join(parts)
 
 
@@ -138,24 +143,28 @@ def _defined(runtime: str) -> list[str]:
 
 
 def _step(number: int, step: Step, variables: dict[str, str]) -> dict[str, Any]:
+    """What the template says of a step."""
     settings = [(k, v) for k, v in step.settings if _DEFAULTS.get(step.kind, {}).get(k) != v]
     if step.then:
         settings.append(("then", Code(_tuple_of([_operation(o) for o in step.then]))))
     if step.operands:
         settings.append(("operands", step.operands))
     head = [literal(step.name), str(step.line), literal(step.source), literal(step.target)]
-    words = f"{', '.join(step.reads)} -> {step.target}"
+    arguments = ", ".join(head + [f"{k}={literal(v)}" for k, v in settings])
+    function = "convolve_step" if step.kind == "Convolution" else "row_step"
+    source, target = (variables.get(name, "arena") for name in (step.source, step.target))
+    where = f"job, counter + {16 * number}, table, table[{number}], images, arena, weights, {source}, {target}"
     return {
         "line": step.line,
-        "number": number,
-        "counter": 16 * number,
         "name": Code(_comment(step.name)),
-        "call": Code("convolve_step" if step.kind == "Convolution" else "row_step"),
-        "words": Code(_comment(words)),
-        "code": Code(f"{step.kind}({', '.join(head + [f'{k}={literal(v)}' for k, v in settings])})"),
-        "source": Code(variables.get(step.source, "arena")),
-        "target": Code(variables.get(step.target, "arena")),
+        "words": Code(_comment(f"{', '.join(step.reads)} -> {step.target}")),
+        "code": Code(fit(f"{step.kind}({arguments}),", 2)),
+        "call": Code(fit(f"{function}({where})", 2)),
     }
+
+
+def literal_dict(items: dict[str, int]) -> str:
+    return "{" + ", ".join(f"{literal(k)}: {v}" for k, v in items.items()) + "}"
 
 
 def _operation(operation: Any) -> str:

@@ -1,18 +1,28 @@
-"""Where compiled code is kept: in a place of upc's own, found again wherever the module has moved to."""
+"""Machine code kept from one process to the next, wherever the module has moved to in between."""
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import njit
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+import llvmlite
+import numba
+from llvmlite import binding
+from numba.core import types
+from numba.core.registry import cpu_target
 
 from upc.runtime.layout import machine
+
+SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+"""Numba's calling convention: where the result and an exception would go, then the arguments."""
+
+DIGEST_BYTES = 32
 
 
 def cache_folder() -> Path:
@@ -27,50 +37,87 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "upc"
 
 
-class SourceLocator(_CacheLocator):  # type: ignore[misc]
-    """Compiled code belongs to the text of its module, its name and the vectors it is made for, not to a path.
+class Entry:
+    """A function of two integers that Python calls. It runs without the interpreter lock.
 
-    The name is there because compiled code finds its module by it. Numba's own index adds the processor's
-    name and features to that.
+    Its machine code belongs to the text of its module, to the processor and its vectors, and to the
+    versions of what made it; not to a path. Numba's own cache finds code as quickly, but wakes the whole
+    compiler to call it.
     """
 
-    def __init__(self, text: bytes) -> None:
-        here = machine()
-        self._stamp = hashlib.sha256(text).hexdigest()
-        self._path = cache_folder() / f"{self._stamp[:16]}-{here.lanes}x{here.registers}"
+    def __init__(self, function: Callable[[int, int], None]) -> None:
+        self._function = function
+        self._call: Any = None
+        self._engine: Any = None
 
-    def get_cache_path(self) -> str:
-        return str(self._path)
+    def __call__(self, first: int, second: int) -> None:
+        nothing = (ctypes.c_int64 * 2)()
+        place = ctypes.addressof(nothing)
+        self._call(place, place + 8, first, second)
 
-    def get_source_stamp(self) -> str:
-        return self._stamp
+    def ready(self) -> None:
+        """Have the machine code, from the cache or compiled now: before several threads could each try to."""
+        if self._call is not None:
+            return
+        file = self._file()
+        found = read_code(file) if file else None
+        if found is None:
+            found = self._compile()
+            if file:
+                write_code(file, found)
+        symbol, code = found
+        target = binding.Target.from_default_triple().create_target_machine(jit=True)
+        self._engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target)
+        self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        self._call = SIGNATURE(self._engine.get_function_address(symbol))
 
-    def get_disambiguator(self) -> str:
-        return self._stamp[:8]
-
-    @classmethod
-    def from_function(cls, function: Any, file: str) -> SourceLocator | None:
+    def _file(self) -> Path | None:
+        """Where the code is kept; None for a function without a file."""
         try:
-            locator = cls(Path(file).read_bytes() + function.__module__.encode())
-            locator.ensure_cache_path()
+            text = Path(self._function.__code__.co_filename).read_bytes()
         except OSError:
             return None
-        return locator
+        target = repr((cpu_target.target_context.codegen().magic_tuple(), machine()))
+        versions = repr((numba.__version__, llvmlite.__version__, sys.version_info[:2]))
+        stamp = hashlib.sha256(text + target.encode() + versions.encode()).hexdigest()
+        return cache_folder() / f"{self._function.__module__.rpartition('.')[2]}-{stamp[:24]}.code"
+
+    def _compile(self) -> tuple[str, bytes]:
+        # Without wrappers for Python and without counted references, the code needs nothing of Numba to run.
+        alone = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
+        compiled = numba.njit(nogil=True, error_model="numpy", boundscheck=False, **alone)(self._function)
+        compiled.compile((types.int64, types.int64))
+        (made,) = compiled.overloads.values()
+        _, _, (code, _) = made.library.serialize_using_object_code()
+        return made.fndesc.llvm_func_name, code
 
 
-class SourceCacheImpl(CompileResultCacheImpl):  # type: ignore[misc]
-    _locator_classes = [SourceLocator]
+entry = Entry
 
 
-class SourceCache(FunctionCache):  # type: ignore[misc]
-    _impl_class = SourceCacheImpl
-
-
-def entry(function: Callable[..., Any]) -> Any:
-    """Compile a function that Python calls; keep its code where a cache folder can be written."""
-    dispatcher = njit(nogil=True, error_model="numpy", boundscheck=False)(function)
+def read_code(file: Path) -> tuple[str, bytes] | None:
+    """(symbol, object code) of a file, or None where it is not there or not whole."""
     try:
-        dispatcher._cache = SourceCache(function)
-    except RuntimeError:
-        pass  # nowhere to keep it: it is compiled in every process
-    return dispatcher
+        data = file.read_bytes()
+    except OSError:
+        return None
+    digest, rest = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
+    if hashlib.sha256(rest).digest() != digest:
+        return None
+    symbol, _, code = rest.partition(b"\0")
+    return symbol.decode(), code
+
+
+def write_code(file: Path, found: tuple[str, bytes]) -> None:
+    """Keep code, whole or not at all; where nothing can be written, it is compiled in every process."""
+    symbol, code = found
+    rest = symbol.encode() + b"\0" + code
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=file.parent)
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(hashlib.sha256(rest).digest() + rest)
+        os.replace(temporary, file)
+    except OSError:
+        return

@@ -441,7 +441,7 @@ class CompiledConvolution:
             elif operation[0] == "channel_prelu":
                 alpha = np.asarray(weights[operation[1]], np.float64).reshape(-1)
                 extra.append(np.broadcast_to(alpha, step.outputs))
-        kernel, self.places = kernel.astype(np.float32), []
+        self.places = []
         for phase in self.phases(self.views[step.source], self.views[step.target]).phases:
             for _, _, columns in step.columns():
                 panel = self._panel(phase, kernel, columns)
@@ -460,8 +460,8 @@ class CompiledConvolution:
         panel = np.zeros((len(phase.taps), kernel.shape[2], many * self.folded), np.float32)
         for t, tap in enumerate(phase.taps):
             for pixel, entries in tap.parts:
-                total = sum(kernel[y, x][:, columns].astype(np.float64) for y, x in entries)
-                panel[t, :, pixel * many : (pixel + 1) * many] = total
+                lanes = slice(pixel * many, (pixel + 1) * many)
+                panel[t, :, lanes] = sum(kernel[y, x][:, columns] for y, x in entries)
         return panel
 
     def section(self, table: Table, views: Mapping[str, View], rim: View | None, images: int, threads: int) -> int:

@@ -89,8 +89,8 @@ class Network:
     """A network as its module describes it.
 
     `sizes(**free)` gives (rows, columns, channels) of every value; `slices(**free)` the values that are
-    part of another's buffer, as (buffer, first row, column, channel); `lives` the steps between which a buffer is needed;
-    `demands(**free)` pairs of (holds, what is demanded); `sample` free sizes that are allowed.
+    part of another's buffer, as (buffer, first row, column, channel); `lives` the steps between which a
+    buffer is needed; `demands(**free)` pairs of (holds, what is demanded); `sample` free sizes that are allowed.
     """
 
     name: str
@@ -99,11 +99,11 @@ class Network:
     weights: Mapping[str, tuple[int, ...]]
     steps: tuple[Any, ...]
     sizes: Callable[..., Mapping[str, tuple[int, int, int]]]
+    shapes: Callable[..., tuple[tuple[int, ...], ...]]
     lives: Mapping[str, tuple[int, int]]
-    slices: Callable[..., Mapping[str, tuple[str, int, int, int]]] = dict
+    slices: Callable[..., Mapping[str, tuple[str, int, int, int]]] = lambda **free: {}
     sample: Mapping[str, int] = field(default_factory=dict)
-    demands: Callable[..., tuple[tuple[bool, str], ...]] = lambda: ()
-    shapes: Callable[..., tuple[tuple[int, ...], ...]] = lambda: ()
+    demands: Callable[..., tuple[tuple[bool, str], ...]] = lambda **free: ()
 
     def compiled(self) -> tuple[Any, ...]:
         """The steps made ready for this machine."""
@@ -176,13 +176,13 @@ class Network:
         table.add([0] * len(compiled))
         cleared: set[str] = set()
         sections = []
-        for ready in compiled:
-            buffer = slices.get(ready.step.target, (ready.step.target,))[0]
+        for step in compiled:
+            buffer = slices.get(step.step.target, (step.step.target,))[0]
             rim = None
             if buffer not in cleared and not _is_external(buffer):
                 cleared.add(buffer)
                 rim = views[buffer]
-            sections.append(ready.section(table, views, rim, chunk, threads))
+            sections.append(step.section(table, views, rim, chunk, threads))
         table.put(0, sections)
         return Geometry(table.array(), arena, chunk)
 
@@ -220,6 +220,7 @@ class Net:
     def __init__(
         self, network: Network, module: str, work: Any, weights: Mapping[str, np.ndarray], threads: int | None = None
     ) -> None:
+        work.ready()
         self.network, self.weights = network, dict(weights)
         self.threads = available_cores() if threads is None else max(1, threads)
         self._module, self._work, self._wanted_threads = module, work, threads
@@ -333,7 +334,7 @@ class Net:
             if self._team is None or not self._team.run(prepare):
                 job = self.network.new_job()
                 prepare(job)
-                self._work(job, 1)
+                self._work(job.ctypes.data, 1)
         if len(self._arenas) < 4:
             self._arenas.append(arena)
 
@@ -354,7 +355,7 @@ def read_weights(path: str | os.PathLike[str], expected: Mapping[str, tuple[int,
     from safetensors import safe_open
 
     with safe_open(os.fspath(path), framework="numpy") as file:
-        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (it is no dict)
         check_weights(found, expected, str(Path(path)))
         return {name: np.ascontiguousarray(file.get_tensor(name), dtype=np.float32) for name in expected}
 

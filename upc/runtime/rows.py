@@ -14,7 +14,7 @@ from upc.runtime.convolution import BatchNorm, Pair, clear_rim, rim_section
 from upc.runtime.layout import Machine, Table, View, Weights
 from upc.runtime.subroutine import jit, one_of
 from upc.runtime.team import finished, take
-from upc.runtime.tile import TileType, fill, finish, load, merge, product_add, scale_add, start
+from upc.runtime.tile import TileType, fetch, fill, finish, merge, product_add, scale_add, start
 
 # Cells of a section: the work, then four views of four cells each, then what the step needs.
 R_TASKS, R_WORK, R_RIM, R_BODY, R_SOURCE, R_TARGET, R_A, R_B, R_OWN = 0, 1, 2, 3, 4, 8, 12, 16, 20
@@ -147,7 +147,7 @@ def epilogue(then: tuple[Any, ...]) -> tuple[tuple[Any, ...], int]:
 
 @cache
 def pointwise_body(tile: TileType, operations: tuple[Any, ...]) -> Any:
-    read, end, width = load(tile), finish(tile, operations), tile.width
+    read, end, width = fetch(tile), finish(tile, operations), tile.width
 
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
         own = g + R_OWN
@@ -215,7 +215,7 @@ class CompiledPointwise(CompiledRows):
 
 @cache
 def gather_body(tile: TileType, operations: tuple[Any, ...], contiguous: bool) -> Any:
-    read, end, nothing, width = load(tile), finish(tile, operations), fill(tile, 0.0), tile.width
+    read, end, nothing, width = fetch(tile), finish(tile, operations), fill(tile, 0.0), tile.width
 
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
         own = g + R_OWN
@@ -359,7 +359,7 @@ class CompiledReshape(CompiledRows):
 
 @cache
 def pool_body(tile: TileType, operations: tuple[Any, ...], largest: bool, count_padding: bool) -> Any:
-    read, end, width = load(tile), finish(tile, operations), tile.width
+    read, end, width = fetch(tile), finish(tile, operations), tile.width
     begin, larger, plus = fill(tile, -np.inf if largest else 0.0), merge(tile, "maximum"), scale_add(tile)
 
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
@@ -415,7 +415,7 @@ class CompiledPool(CompiledRows):
 
 @cache
 def global_pool_body(tile: TileType, operations: tuple[Any, ...], largest: bool) -> Any:
-    read, end, width = load(tile), finish(tile, operations), tile.width
+    read, end, width = fetch(tile), finish(tile, operations), tile.width
     begin, larger, plus = fill(tile, -np.inf if largest else 0.0), merge(tile, "maximum"), merge(tile, "add")
     nothing, scaled = fill(tile, 0.0), scale_add(tile)
 
@@ -460,7 +460,7 @@ class CompiledGlobalPool(CompiledRows):
 
 @cache
 def depthwise_body(tile: TileType, operations: tuple[Any, ...]) -> Any:
-    read, begin, gain = load(tile), start(tile), product_add(tile)
+    read, begin, gain = fetch(tile), start(tile), product_add(tile)
     end, width = finish(tile, operations), tile.width
 
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
@@ -534,7 +534,13 @@ class CompiledDepthwise(CompiledRows):
 
 @cache
 def resize_body(tile: TileType, operations: tuple[Any, ...]) -> Any:
-    read, end, nothing, gain, width = load(tile), finish(tile, operations), fill(tile, 0.0), scale_add(tile), tile.width
+    read, end, nothing, gain, width = (
+        fetch(tile),
+        finish(tile, operations),
+        fill(tile, 0.0),
+        scale_add(tile),
+        tile.width,
+    )
 
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
         own = g + R_OWN

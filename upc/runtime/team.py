@@ -69,7 +69,9 @@ def _array_at(kind: Any) -> Any:
     @intrinsic
     def array_at(typing: Any, address: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            array = context.make_array(kind)(context, builder)
+            # All else is null: above all the owner, which compiled code would count references of.
+            blank = cgutils.get_null_value(context.get_value_type(kind))
+            array = context.make_array(kind)(context, builder, blank)
             array.data = builder.inttoptr(args[0], array.data.type)
             return array._getvalue()
 
@@ -140,11 +142,11 @@ def leave(job: Any, seen: int) -> None:
 class Team:
     """The threads that help one network, started when first wanted and again after a fork.
 
-    `work(job, leader)` is compiled code: with `leader` 1 it does one job and returns, with 0 it follows
-    until there has been nothing to do for a while.
+    `work(address, leader)` is compiled code for the job at an address: with `leader` 1 it does one job and
+    returns, with 0 it follows until there has been nothing to do for a while.
     """
 
-    def __init__(self, work: Callable[[Any, int], None], job: Any, helpers: int) -> None:
+    def __init__(self, work: Callable[[int, int], None], job: Any, helpers: int) -> None:
         self._work, self._job, self._helpers = work, job, helpers
         self._sleeping: list[threading.Lock] = []
         self._pid = 0
@@ -161,7 +163,7 @@ class Team:
             for asleep in self._sleeping:
                 if asleep.locked():
                     asleep.release()
-            self._work(self._job, 1)
+            self._work(self._job.ctypes.data, 1)
         finally:
             self._busy.release()
         return True
@@ -178,4 +180,4 @@ class Team:
     def _follow(self, asleep: threading.Lock) -> None:
         while True:
             asleep.acquire()
-            self._work(self._job, 0)
+            self._work(self._job.ctypes.data, 0)

@@ -143,7 +143,7 @@ def fill(tile: TileType, number: float) -> Any:
 
 
 @cache
-def load(tile: TileType, row_offsets: tuple[int, ...] = (0,)) -> Any:
+def fetch(tile: TileType, row_offsets: tuple[int, ...] = (0,)) -> Any:
     """Intrinsic (array, offset, count): the first `count` channels of each row, zero beyond them."""
 
     @intrinsic
