@@ -55,6 +55,11 @@ class Lanes:
         chosen = self.builder.fcmp_ordered(">", self.value, self._operand(other))
         return Lanes(self.builder, self.builder.select(chosen, self._operand(then), self._operand(otherwise)))
 
+    def unless_nan(self, then: Lanes) -> Lanes:
+        """`then`, but NaN where self is."""
+        chosen = self.builder.fcmp_unordered("uno", self.value, self.value)
+        return Lanes(self.builder, self.builder.select(chosen, self.value, then.value))
+
     def clamp(self, low: float, high: float) -> Lanes:
         """Between two numbers; a NaN stays."""
         floor = self.below(low, low, self)
@@ -90,25 +95,26 @@ class Lanes:
 
 
 def exp(x: Lanes) -> Lanes:
-    """e**x, relative error below 2e-7; 0 below -87.3 and infinity above 88.7."""
-    inside = x.clamp(-87.33, 88.72)
+    """e**x, relative error below 2e-7; 0 where that is no normal float, infinity where it is larger than any."""
+    least, most = -87.33654, 88.72283
+    inside = x.clamp(least, most)
     n = (inside * 1.4426950408889634).round()
     # ln 2 in two parts, the first exact in few bits, keeps the remainder exact.
     r = n.fma(2.12194440e-4, n.fma(-0.693359375, inside))
     poly = r.polynomial(1.0, 1.0, 0.5, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040)
     half = (n * 0.5).round()
     scaled = poly * half.power_of_two() * (n - half).power_of_two()
-    return x.above(88.72, float("inf"), x.below(-87.33, 0.0, scaled))
+    return x.above(most, float("inf"), x.below(least, 0.0, scaled))
 
 
 def tanh(x: Lanes) -> Lanes:
-    """Rational in x*x of degrees 6 and 3, relative error below 4e-7; exactly +-1 outside +-9."""
-    inside = x.clamp(-9.0, 9.0)
+    """Rational in x*x of degrees 6 and 3, relative error below 4e-7, never beyond +-1; exactly +-1 outside +-8."""
+    inside = x.clamp(-8.0, 8.0)
     t = inside * inside
     p = t.polynomial(1.0, 0.13083601, 0.0031034972, 1.11494655e-05, -2.02052792e-08, 5.26815570e-11, -8.46302737e-14)
     q = t.polynomial(1.0, 0.46416926, 0.024493353, 0.00025454746)
     y = inside * p / q
-    return x.above(9.0, 1.0, x.below(-9.0, -1.0, y))
+    return x.above(8.0, 1.0, x.below(-8.0, -1.0, y))
 
 
 def sigmoid(x: Lanes) -> Lanes:
@@ -179,7 +185,7 @@ MERGE_FUNCTIONS: dict[str, Any] = {
     "subtract": lambda x, y: x - y,
     "subtract_from": lambda x, y: y - x,
     "multiply": lambda x, y: x * y,
-    "maximum": lambda x, y: x.below(y, y, x),
-    "minimum": lambda x, y: x.above(y, y, x),
+    "maximum": lambda x, y: y.unless_nan(x.below(y, y, x)),
+    "minimum": lambda x, y: y.unless_nan(x.above(y, y, x)),
 }
 """Functions of two values."""
