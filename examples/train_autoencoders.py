@@ -46,6 +46,12 @@ def emitted(net: str, target: str, folder: Path) -> ModuleType:
     return module
 
 
+def torch_class(module: ModuleType) -> type:
+    """The network's class in an emitted PyTorch module that has no other."""
+    (found,) = (c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__)
+    return found
+
+
 def train_keras(net: str, folder: Path, data: tuple[np.ndarray, np.ndarray], epochs: int, tell: Tell) -> Path:
     """Train the emitted Keras source; the trained model's .keras file."""
     import keras
@@ -74,8 +80,7 @@ def train_torch(net: str, folder: Path, data: tuple[np.ndarray, np.ndarray], epo
 
     torch.manual_seed(5)
     module = emitted(net, "torch", folder)
-    (net_class,) = (c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__)
-    model = net_class()
+    model = torch_class(module)()
     train, held_out = (torch.from_numpy(part.transpose(0, 3, 1, 2).copy()) for part in data)
     optimiser = torch.optim.Adam(model.parameters(), lr=RATE, eps=1e-7)  # Keras's epsilon
     for epoch in range(1, epochs + 1):

@@ -20,8 +20,8 @@ With no file named, a command takes the only .upc file of the current directory;
 exit codes:
   0  ok
   1  a mismatch (check, diff) or a finding (lint, fmt --check)
-  2  wrong use: unknown options, files that cannot be read or written, wrong weights or inputs
-  3  an error in the source or its shapes
+  2  wrong use: unknown options, files that cannot be read or written, wrong inputs
+  3  an error in the source, its shapes or its weights
   4  an optional dependency is not installed
 """
 

@@ -181,7 +181,7 @@ def _in_order(nodes: Sequence[Node], foreign: Foreign) -> list[Pair]:
     if len(nodes) > len(layers):
         node = nodes[len(layers)]
         message = f"{foreign.file} has {_count(layers)}, none for {node.path}"
-        raise UpcError(Diagnostic("E0631", message, node.span), EXIT_USAGE)
+        raise UpcError(Diagnostic("E0631", message, node.span))
     for layer in layers[len(nodes) :]:
         if not all(_is_neutral(tensor) for tensor in layer.tensors):
             raise _left_over(layer.name, foreign)
@@ -201,7 +201,7 @@ def _by_kind(nodes: Sequence[Node], foreign: Foreign) -> list[ForeignLayer]:
         if not queues.get(kind):
             has = sum(layer.kind == kind for layer in foreign.layers)
             message = f"{foreign.file} has {has} of kind {kind}, none for {node.path}"
-            raise UpcError(Diagnostic("E0631", message, node.span), EXIT_USAGE)
+            raise UpcError(Diagnostic("E0631", message, node.span))
         ordered.append(queues[kind].pop(0))
     return [*ordered, *(layer for queue in queues.values() for layer in queue)]
 
@@ -247,7 +247,7 @@ def _count(layers: Sequence[object]) -> str:
 
 def _left_over(name: str, foreign: Foreign) -> UpcError:
     message = f"{foreign.file} has more than the net: `{printable(name)}` has no place"
-    return error("E0631", message, hint="--map takes a part of a file", exit_code=EXIT_USAGE)
+    return error("E0631", message, hint="--map takes a part of a file")
 
 
 def _misfit(node: Node, weight: Weight, tensor: Tensor, foreign: Foreign) -> UpcError:
@@ -260,4 +260,4 @@ def _misfit(node: Node, weight: Weight, tensor: Tensor, foreign: Foreign) -> Upc
 
 
 def _refuse(node: Node, message: str, hint: str | None) -> UpcError:
-    return UpcError(Diagnostic("E0631", message, node.span, hint), EXIT_USAGE)
+    return UpcError(Diagnostic("E0631", message, node.span, hint))

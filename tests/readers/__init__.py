@@ -1,0 +1,1 @@
+"""Small readers of trained networks that other people published inside packages."""
