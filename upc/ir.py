@@ -43,9 +43,7 @@ def attr(convert: Convert, default: Any = MISSING, *, keyword: bool = False, var
     The default is given in the form the card keeps. A `variadic` attribute takes all positional
     values that are left, as one tuple: `reshape(4, 4, 512)`.
     """
-    return field(  # type: ignore[call-overload]
-        default=default, metadata={"convert": convert, "keyword": keyword, "variadic": variadic}
-    )
+    return field(default=default, metadata={"convert": convert, "keyword": keyword, "variadic": variadic})
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,7 @@ def conv_transpose_output(
     span = window_span(kernel, dilation)
     if padding == "same":
         return dim * stride if output_padding is None else (dim - 1) * stride + span % 2 + output_padding
-    if padding == "valid":
+    if isinstance(padding, str):
         return (dim - 1) * stride + (max(span, stride) if output_padding is None else span + output_padding)
     before, after = padding
     return (dim - 1) * stride + span - before - after + (output_padding or 0)
@@ -207,11 +207,9 @@ def conv_transpose_crop(
     `before` pixels into it and has `size` pixels; those past its end are zero (plus bias).
     """
     size = conv_transpose_output(dim, kernel, stride, dilation, padding, output_padding)
-    if padding == "valid":
-        return 0, size
     if padding == "same":
         # TensorFlow's: the zeros that `same` convolution from the result back to `dim` pads in front.
         span = window_span(kernel, dilation)
         beyond = span - stride if output_padding is None else span - span % 2 - output_padding
         return max(0, beyond) // 2, size
-    return padding[0], size
+    return (0 if isinstance(padding, str) else padding[0]), size

@@ -242,6 +242,7 @@ class _Lowering:
                 settings |= {"form": "upsampled", "size": before.layer.size}
                 value = before.inputs[0]
             elif before is not None and isinstance(before.layer, ZeroPadding):
+                assert not isinstance(padding, str)
                 pairs = zip(padding, before.layer.padding, strict=True)
                 padding = tuple((a + c, b + d) for (a, b), (c, d) in pairs)
                 value = before.inputs[0]

@@ -400,18 +400,27 @@ class CompiledConvolution:
     def _kernel(self, patch: Patch) -> Any:
         step, views = self.step, self.views
         tile = TileType(patch.pixels, self.vectors, self.machine.lanes)
-        source, target = views[step.source], views[step.target]
+        target = views[step.target]
         names = self._operand_names()
-        phases = self.phases(source, target)
+        phases = self.phases(views[step.source], target)
         factor = step.shuffle[0] if step.shuffle else 1
-        rows = patch.offsets(source.image, phases.pace[0] * source.row, phases.pace[1] * source.pitch)
 
         def out(view: View) -> tuple[int, ...]:
             down, across = phases.step[0] * factor, phases.step[1] * factor
             return patch.offsets(view.image, down * view.row, across * view.pitch)
 
         operands = tuple(out(views[name]) for name in names)
-        return tile_kernel(tile, rows, out(target), operands, self.operations)
+        return tile_kernel(tile, self._source_rows(patch), out(target), operands, self.operations)
+
+    def _source_rows(self, patch: Patch) -> tuple[int, ...]:
+        source = self.views[self.step.source]
+        pace = self.phases(source, self.views[self.step.target]).pace
+        return patch.offsets(source.image, pace[0] * source.row, pace[1] * source.pitch)
+
+    @property
+    def overrun(self) -> int:
+        """Floats past its source that a tile reads for pixels it then does not store."""
+        return max(max(self._source_rows(patch)) for patch in (self.one, self.many))
 
     def _operand_names(self) -> list[str]:
         """The values of merge operations, made up to two."""
@@ -507,15 +516,13 @@ class CompiledConvolution:
 
         tiles: list[list[int]] = []
         bounds: list[int] = []
-        for rows, columns in forms:
+        for form in forms:
+            whole = -(-form[0] // patch.rows)
             for chunk in range(chunks):
                 bounds.append(len(tiles))
-                whole = -(-rows // patch.rows)
                 for r in range(whole * chunk // chunks, whole * (chunk + 1) // chunks):
-                    for c in range(0, columns, patch.columns):
-                        tiles.append(
-                            _tile(r * patch.rows, c, rows, columns, patch, phases, factor, (source, target, a, b))
-                        )
+                    for c in range(0, form[1], patch.columns):
+                        tiles.append(_tile((r * patch.rows, c), form, patch, phases, factor, (source, target, a, b)))
             bounds.append(len(tiles))
 
         g = table.add(np.zeros(SECTION))
@@ -526,9 +533,9 @@ class CompiledConvolution:
         return g
 
 
-def _tile(
-    row: int, column: int, rows: int, columns: int, patch: Patch, phases: Phases, factor: int, views: tuple[View, ...]
-) -> list[int]:
+def _tile(place: Pair, grid: Pair, patch: Patch, phases: Phases, factor: int, views: tuple[View, ...]) -> list[int]:
+    """The cells of the tile at a place in the grid."""
+    (row, column), (rows, columns) = place, grid
     source, *targets = views
     down, across = phases.step[0] * factor, phases.step[1] * factor
     places = [source.at(row * phases.pace[0], column * phases.pace[1])]

@@ -11,7 +11,7 @@ import numpy as np
 from numba.core.registry import cpu_target
 
 LINE = 16  # floats in a cache line: everything starts on one
-SLACK = 4096  # floats that a tile may read past the last picture
+SLACK = 1024  # floats that a vector or a row of a tile may read past the last picture
 
 
 @dataclass(frozen=True)

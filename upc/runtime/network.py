@@ -109,7 +109,7 @@ class Network:
         """The steps made ready for this machine."""
         here = machine()
         views, _ = self._views(self.sample, 1)
-        steps = tuple(COMPILED[type(step)](step, here, views, not self.sample) for step in self.steps)
+        steps: tuple[Any, ...] = tuple(COMPILED[type(step)](step, here, views, not self.sample) for step in self.steps)
         tiles, rows = _kernels(steps)
         for step in steps:
             mine = tiles if isinstance(step, CompiledConvolution) else rows
@@ -172,6 +172,7 @@ class Network:
         budget = max(ARENA_BYTES, 2 * weight_bytes)
         chunk = max(1, min(MOST_IMAGES, batch, budget // (4 * (one - SLACK) or 1)))
         views, arena = self._views(free, chunk)
+        arena += max((step.overrun for step in compiled if isinstance(step, CompiledConvolution)), default=0)
         table = Table()
         table.add([0] * len(compiled))
         cleared: set[str] = set()

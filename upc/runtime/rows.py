@@ -26,7 +26,8 @@ NOWHERE = -(1 << 60)
 @jit
 def at(table: Any, view: int, n: int, y: int) -> int:
     """Offset of row y of picture n in the view whose cells start at `table[view]`."""
-    return table[view] + n * table[view + 1] + y * table[view + 2]
+    offset: int = table[view] + n * table[view + 1] + y * table[view + 2]
+    return offset
 
 
 def by_rows(bodies: Sequence[Any]) -> Any:

@@ -30,7 +30,7 @@ def _cell(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
     return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def atomic_add(typing: Any, cells: Any, index: Any, amount: Any) -> Any:
     """(cells, index, amount) -> the value before; a full barrier."""
 
@@ -41,7 +41,7 @@ def atomic_add(typing: Any, cells: Any, index: Any, amount: Any) -> Any:
     return types.int64(cells, types.int64, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def atomic_load(typing: Any, cells: Any, index: Any) -> Any:
     """(cells, index) -> the value, and all that was written before it was."""
 
@@ -52,7 +52,7 @@ def atomic_load(typing: Any, cells: Any, index: Any) -> Any:
     return types.int64(cells, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def relax(typing: Any) -> Any:
     """Tell the processor that this is a waiting loop, where it has a word for that."""
 
@@ -90,7 +90,7 @@ integers = _array_at(INTEGERS)
 @jit
 def take(job: Any, counter: int, count: int) -> int:
     """The number of a task of this step to do now, or -1 once all `count` tasks are finished."""
-    task = atomic_add(job, counter, 1)
+    task: int = atomic_add(job, counter, 1)
     if task < count:
         return task
     while atomic_load(job, counter + 8) < count:

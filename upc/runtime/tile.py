@@ -17,7 +17,7 @@ from numba.extending import intrinsic, models, register_model
 from upc.runtime.vectors import CHANNEL_FUNCTIONS, F32, FUNCTIONS, I32, I64, MERGE_FUNCTIONS, Lanes
 
 
-class TileType(types.Type):  # type: ignore[misc]
+class TileType(types.Type):
     """The Numba type of a tile; two of equal size are equal."""
 
     def __init__(self, rows: int, vectors: int, lanes: int) -> None:
