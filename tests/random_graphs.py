@@ -27,16 +27,23 @@ KINDS = frozenset(LAYERS)
 JOINS = ("add", "subtract", "multiply", "average", "maximum", "minimum")
 
 _TURNS = {
-    **{"conv2d": 14, "conv2d_transpose": 12, "depthwise_conv2d": 7, "dense": 5, "batch_normalization": 5},
-    **{
-        "up_sampling2d": 6,
-        "zero_padding2d": 5,
-        "resizing": 4,
-        "pixel_shuffle": 6,
-        "pixel_unshuffle": 4,
-        "concatenate": 4,
-    },
-    **{"max_pooling2d": 4, "average_pooling2d": 4, "split": 4, "flatten": 3, "reshape": 4, "prelu": 3},
+    "conv2d": 14,
+    "conv2d_transpose": 12,
+    "depthwise_conv2d": 7,
+    "dense": 5,
+    "batch_normalization": 5,
+    "up_sampling2d": 6,
+    "zero_padding2d": 5,
+    "resizing": 4,
+    "pixel_shuffle": 6,
+    "pixel_unshuffle": 4,
+    "concatenate": 4,
+    "max_pooling2d": 4,
+    "average_pooling2d": 4,
+    "split": 4,
+    "flatten": 3,
+    "reshape": 4,
+    "prelu": 3,
     **dict.fromkeys(["elu", "selu", "gelu", "silu", "softplus", "hard_sigmoid", "hard_swish", "dropout"], 1),
 }
 """How often each kind is tried; 2 where it is not listed."""
