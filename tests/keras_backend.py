@@ -1,7 +1,7 @@
 """Runs emitted Keras source on the backend that KERAS_BACKEND names: `python keras_backend.py EVERY OFFSET`.
 
-Takes every EVERYth of the cards' examples and of the small nets, beginning with the OFFSETth. Prints how
-many agreed with the reference; a failed assertion ends it.
+Takes every EVERYth of the cards' examples, beginning with the OFFSETth; where that is all of them, half of
+the small nets too. Prints how many agreed with the reference; a failed assertion ends it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main(every: int, offset: int) -> None:
         except Exception as problem:
             raise AssertionError(f"{name}: {example.call} on {example.shapes}") from problem
         agreed += 1
-    for net in [net for net in NETS if is_small(net.graph)][offset :: 2 * every]:
+    for net in [net for net in NETS if is_small(net.graph)][::2] if every == 1 else []:
         graph = net.graph
         weights, inputs = drawn_weights(graph), drawn_inputs(graph)
         assert_close(graph, expected(graph, weights, inputs), load_keras(graph, weights)(inputs))

@@ -31,7 +31,7 @@ from upc.source import Span
 
 _RESERVED = frozenset(
     {"keras", "layers", "ops", "np", "Mapping", "set_weights", "load_weights", "stack", "name", "x", "y", "z"}
-    | {"_pair", *HELPERS.values()}
+    | {"_pair", "_same_amounts", *HELPERS.values()}
 )
 
 
@@ -76,8 +76,9 @@ class _Writer:
         text = "\n".join([body, *(d["body"] for d in definitions)])
         helpers = [name for name in HELPERS.values() if re.search(rf"\b{name}\(", text)]
         sources = [macro("keras", "helpers", name)() for name in helpers]
-        if any("_pair(" in source for source in sources):
-            sources.insert(0, macro("keras", "helpers", "pair")())
+        for function in ("same_amounts", "pair"):
+            if any(f"_{function}(" in source for source in sources):
+                sources.insert(0, macro("keras", "helpers", function)())
         imported = [name for name in ("layers", "ops") if re.search(rf"(?<!\.)\b{name}\.", "\n".join([text, *sources]))]
         return (
             environment("keras")

@@ -71,6 +71,7 @@ Spelling = Callable[[Any, Node], Steps]
 
 HELPERS = {
     "transposed_convolution": "TransposedConvolution2D",
+    "same_padding": "SamePadding2D",
     "subsampling": "Subsampling2D",
     "padded_pooling": "PaddedPooling2D",
     "edge_padding": "EdgePadding2D",
@@ -129,9 +130,11 @@ def _convolution(macro: str, layer: Conv | DepthwiseConv, node: Node, fields: di
     padding: Any = layer.padding
     strides = layer.strides
     if max(strides) > 1 and max(layer.dilation_rate) > 1:
-        if padding == "same":
-            if free_axes(shape):
-                raise CannotSay("`same` padding of a free size with both strides and dilation_rate above 1")
+        if padding == "same" and free_axes(shape):
+            window = {"kernel_size": compact(layer.kernel_size), "strides": compact(strides)}
+            window["dilation_rate"] = compact(layer.dilation_rate)
+            before, padding = (Step("same_padding", window, suffix="padding"),), "valid"
+        elif padding == "same":
             padding = tuple(
                 same_padding(n, k, s, d)
                 for n, k, s, d in zip(shape, layer.kernel_size, strides, layer.dilation_rate, strict=False)
@@ -328,6 +331,10 @@ def _merge(macro: str) -> Spelling:
     return say
 
 
+def _edge_padding(mode: str) -> Spelling:
+    return lambda layer, node: (Step("edge_padding", {"padding": layer.padding, "mode": mode}),)
+
+
 def _slice(layer: Slice, node: Node) -> Steps:
     rank = len(node.input_shapes[0])
     at = layer.axis if layer.axis > 0 else layer.axis + rank + 1
@@ -394,8 +401,8 @@ SPELLINGS: dict[type[Layer], Spelling | Unsupported] = {
     Minimum: _merge("minimum"),
     Concatenate: _fields("concatenate", "axis"),
     ZeroPadding: lambda layer, node: (Step("zero_padding2d", {"padding": _pairs(layer.padding)}),),
-    ReflectPadding: lambda layer, node: (Step("edge_padding", {"padding": layer.padding, "mode": "reflect"}),),
-    ReplicatePadding: lambda layer, node: (Step("edge_padding", {"padding": layer.padding, "mode": "replicate"}),),
+    ReflectPadding: _edge_padding("reflect"),
+    ReplicatePadding: _edge_padding("replicate"),
     Cropping: lambda layer, node: (Step("cropping2d", {"cropping": _pairs(layer.cropping)}),),
     Slice: _slice,
     Split: lambda layer, node: (Step("split", {"sections": layer.sections, "axis": layer.axis}, layer=False),),
