@@ -28,9 +28,9 @@ from statistics import median
 HERE = Path(__file__).parent
 RECORD = HERE / "RANDOM_GRAPHS.md"
 STATE = HERE / ".record_random.jsonl"
-PARTS = 16  # graphs of a module
-LAYERS = 8  # at most, of a graph
-MODULES_PER_PROCESS = 4
+PARTS = 20  # graphs of a module
+LAYERS = 6  # at most, of a graph
+MODULES_PER_PROCESS = 2
 BATCHES = (1, 3)
 
 
