@@ -61,7 +61,7 @@ def train_keras(net: str, folder: Path, data: tuple[np.ndarray, np.ndarray], epo
     (build,) = (f for name, f in vars(module).items() if name.startswith("build_"))
     model = build()
     train, held_out = data
-    model.compile(optimizer=keras.optimizers.Adam(RATE), loss="binary_crossentropy", steps_per_execution=8)
+    model.compile(optimizer=keras.optimizers.Adam(RATE), loss="binary_crossentropy")
     hear = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: tell(epoch + 1, logs["loss"], logs["val_loss"])
     )

@@ -140,14 +140,16 @@ def _older(h5py: Any, model: Any, file: BinaryIO, path: str) -> Iterator[Foreign
     """The layers of a file that lists them: `layer_names`, and `weight_names` of each."""
     for name in _listed(model.attrs, "layer_names"):
         group = _step(h5py, model, name, path)
-        tensors = []
+        # A model inside a model is one entry here; what its weights are named after are its layers.
+        inner: dict[str, list[Tensor]] = {}
         for weight in _listed(group.attrs, "weight_names"):
             data = group
             for part in weight.split("/"):
                 data = _step(h5py, data, part, path)
-            tensors.append(_tensor(h5py, data, f"{name}/{weight}", weight.rpartition("/")[2], file, path))
-        if tensors:
-            yield ForeignLayer(name, tuple(tensors))
+            owner, _, own = weight.rpartition("/")
+            inner.setdefault(owner, []).append(_tensor(h5py, data, f"{name}/{weight}", own, file, path))
+        for owner, tensors in inner.items():
+            yield ForeignLayer(name if len(inner) == 1 else f"{name}/{owner}", tuple(tensors))
 
 
 def _listed(attributes: Any, name: str) -> list[str]:
