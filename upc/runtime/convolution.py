@@ -26,7 +26,7 @@ P_WEIGHTS, P_PARAMS, P_TARGET, P_SOURCE, P_TAP, P_TAP_END, P_DEPTH, P_GRID, P_CO
 T_SOURCE, T_TARGET, T_A, T_B, T_ROWS, TILE = range(6)
 W_PANEL, W_PANEL_END, W_IMAGE, W_IMAGE_END, W_CHUNK, W_RIM, WORK_ITEM = range(7)
 
-SMALL_WEIGHTS_BYTES = 384 << 10  # weights that stay in the second-level cache beside the pixels
+SMALL_WEIGHTS_BYTES = 768 << 10  # weights that stay in the second-level cache beside the pixels
 SOURCE_CHUNK_BYTES = 192 << 10  # source pixels that stay there while all panels pass over them
 TASK_MULTIPLY_ADDS = 1 << 20  # a task worth handing to another thread
 

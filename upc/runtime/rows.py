@@ -14,7 +14,7 @@ from upc.runtime.convolution import BatchNorm, Pair, clear_rim, rim_section
 from upc.runtime.layout import Machine, Table, View, Weights
 from upc.runtime.subroutine import jit, one_of
 from upc.runtime.team import finished, take
-from upc.runtime.tile import TileType, fetch, fill, finish, merge, product_add, scale_add, start
+from upc.runtime.tile import TileType, fetch, fill, finish, merge, number_at, product_add, scale_add, start
 
 # Cells of a section: the work, then four views of four cells each, then what the step needs.
 R_TASKS, R_WORK, R_RIM, R_BODY, R_SOURCE, R_TARGET, R_A, R_B, R_OWN = 0, 1, 2, 3, 4, 8, 12, 16, 20
@@ -69,13 +69,15 @@ class Step:
 class CompiledRows:
     """A step made ready for a machine; subclasses give its body and its own cells."""
 
-    vectors = 2
-
     def __init__(self, step: Any, machine: Machine, views: Mapping[str, View], fixed: bool) -> None:
         self.step, self.machine, self.views = step, machine, views
-        self.tile = TileType(1, self.vectors, machine.lanes)
+        self.tile = TileType(1, 1 if self.run(views) <= machine.lanes else 2, machine.lanes)
         self.packed: list[int] = []
         self.numbers: tuple[int, ...] = ()
+
+    def run(self, views: Mapping[str, View]) -> int:
+        """Floats side by side that are worked on in one go."""
+        return views[self.step.target].channels
 
     def kernels(self) -> tuple[Any, ...]:
         """The function it calls."""
@@ -174,6 +176,10 @@ class Pointwise(Step):
 
 
 class CompiledPointwise(CompiledRows):
+    def run(self, views: Mapping[str, View]) -> int:
+        target = views[self.step.target]
+        return target.width * target.channels
+
     def body(self) -> Any:
         return pointwise_body(self.tile, epilogue(self.step.then)[0])
 
@@ -257,12 +263,24 @@ class CompiledGather(CompiledRows):
         kind, *numbers = self.step.move
         return kind in ("pad", "repeat") or (kind == "slice" and numbers[1][2] == 1)
 
+    def whole_rows(self, views: Mapping[str, View]) -> bool:
+        """Whether a row of the target is one run of the source."""
+        source, target = views[self.step.source], views[self.step.target]
+        alike = source.dense and target.dense and source.channels == target.channels
+        return alike and self.step.move[0] == "slice" and self.step.move[2][1:] == (1, 1)
+
+    def run(self, views: Mapping[str, View]) -> int:
+        target = views[self.step.target]
+        return target.width * target.channels if self.whole_rows(views) else target.channels
+
     def body(self) -> Any:
         return gather_body(self.tile, self.step.then if self.contiguous else (), self.contiguous)
 
     def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
         source, target = views[self.step.source], views[self.step.target]
         rows, columns, channels = _maps(self.step.move, source, target)
+        if self.whole_rows(views):
+            return [1, target.width * target.channels, table.add(rows), table.add(columns[:1]), table.add(channels[:1])]
         return [target.width, target.channels, table.add(rows), table.add(columns), table.add(channels)]
 
 
@@ -534,7 +552,7 @@ class CompiledDepthwise(CompiledRows):
 
 
 @cache
-def resize_body(tile: TileType, operations: tuple[Any, ...]) -> Any:
+def resize_body(tile: TileType, operations: tuple[Any, ...], taps: int) -> Any:
     read, end, nothing, gain, width = (
         fetch(tile),
         finish(tile, operations),
@@ -545,28 +563,23 @@ def resize_body(tile: TileType, operations: tuple[Any, ...]) -> Any:
 
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
         own = g + R_OWN
-        pixels, channels, taps = table[own], table[own + 1], table[own + 2]
-        rows, row_shares = table[own + 3] + y * taps, table[own + 4] + y * taps
+        pixels, channels = table[own], table[own + 1]
+        rows, row_shares = table[own + 2] + y * taps, table[own + 3] + y * taps
         s, t = table[g + R_SOURCE] + n * table[g + R_SOURCE + 1], at(table, g + R_TARGET, n, y)
         for x in range(pixels):
-            columns, column_shares = table[own + 5] + x * taps, table[own + 6] + x * taps
+            columns, column_shares = table[own + 4] + x * taps, table[own + 5] + x * taps
             for c in range(0, channels, width):
                 acc = nothing()
                 for i in range(taps):
                     line = nothing()
                     for j in range(taps):
                         p = s + table[rows + i] + table[columns + j] + c
-                        share = np.float32(table[column_shares + j] * SHARE)
-                        line = gain(line, read(source, p, channels - c), share)
-                    acc = gain(acc, line, np.float32(table[row_shares + i] * SHARE))
+                        line = gain(line, read(source, p, channels - c), number_at(table, column_shares + j))
+                    acc = gain(acc, line, number_at(table, row_shares + i))
                 end(acc, weights, 0, arena, 0, 0, target, t + c, 1, channels - c)
             t += table[g + R_TARGET + 3]
 
     return body
-
-
-SHARE = 2.0**-40
-"""Interpolation shares stand in the table as whole multiples of this."""
 
 
 @dataclass(frozen=True)
@@ -612,21 +625,22 @@ def axis_taps(
 
 
 class CompiledResize(CompiledRows):
+    def _taps(self, size: int, made: int) -> tuple[np.ndarray, np.ndarray]:
+        step = self.step
+        return axis_taps(size, made, step.interpolation, step.coordinates, step.cubic_coefficient, step.border)
+
     def body(self) -> Any:
-        return resize_body(self.tile, self.step.then)
+        return resize_body(self.tile, self.step.then, self._taps(1, 1)[0].shape[1])
 
     def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
-        step = self.step
-        source, target = views[step.source], views[step.target]
-        how = (step.interpolation, step.coordinates, step.cubic_coefficient, step.border)
-        cells = [target.width, target.channels, 0]
+        source, target = views[self.step.source], views[self.step.target]
+        cells = [target.width, target.channels]
         for size, made, distance in (
             (source.height, target.height, source.row),
             (source.width, target.width, source.pitch),
         ):
-            places, shares = axis_taps(size, made, *how)
-            cells[2] = places.shape[1]
-            cells += [table.add(places * distance), table.add(np.rint(shares / SHARE))]
+            places, shares = self._taps(size, made)
+            cells += [table.add(places * distance), table.add(shares.astype(np.float32).view(np.int32))]
         return cells
 
 

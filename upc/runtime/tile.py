@@ -255,6 +255,17 @@ def scale_add(tile: TileType) -> Any:
     return scale_add_tile
 
 
+@intrinsic
+def number_at(typing: Any, table: Any, index: Any) -> Any:
+    """(table, index): the float32 whose bits stand in a cell of int64."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        cell = builder.load(_address(context, builder, signature.args[0], *args))
+        return builder.bitcast(builder.trunc(cell, I32), F32)
+
+    return types.float32(table, types.int64), generate
+
+
 Operation = tuple[Any, ...]
 """One step of an epilogue: (function, *numbers), (channel function, slot) or (merge function, operand)."""
 
