@@ -1,0 +1,1 @@
+"""Graph or Plan -> the text of a module. Imports no framework."""

@@ -18,7 +18,11 @@ from upc.plan.lower import lower
 from upc.plan.steps import BatchNorm, Plan, Step
 from upc.shape import Dim, Shape, show
 
-RUNTIME = ("subroutine", "vectors", "tile", "team", "layout", "cache", "phases", "convolution", "rows", "network")
+RUNTIME = (
+    *("subroutine", "vectors", "tile", "team", "layout", "cache"),
+    *("epilogue", "patches", "phases", "tiling", "convolution"),
+    *("rows", "moving", "windows", "normalizing", "network"),
+)
 """The modules of `upc.runtime` that a generated module carries, in an order in which each rests on earlier ones."""
 
 _NO_PADDING = ((0, 0), (0, 0))

@@ -2,243 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from upc.runtime.epilogue import BatchNorm, rim_section
 from upc.runtime.layout import Machine, Picture, Table, View, Weights
+from upc.runtime.patches import Pair, Patch, choose_patch, choose_vectors, most_rows
 from upc.runtime.phases import Phase, Phases, convolution_phases, fold, transposed_phases, upsampled_phases
-from upc.runtime.subroutine import jit, one_of
-from upc.runtime.team import finished, take
-from upc.runtime.tile import Operation, TileType, finish, multiply_add, start
-
-Pair = tuple[int, int]
-
-# Cells of a step's section of the table.
-TASKS, SOURCE, SOURCE_IMAGE, TARGET, TARGET_IMAGE, A, A_IMAGE, B, B_IMAGE = range(9)
-PANELS, TILES, BOUNDS, TAPS, WORK, CHUNKS, RIM, KERNEL, IMAGE_ROWS, TILE_IMAGES, SECTION = range(9, 20)
-# Cells of a panel, of a tile and of a task.
-P_WEIGHTS, P_PARAMS, P_TARGET, P_SOURCE, P_TAP, P_TAP_END, P_DEPTH, P_GRID, P_COUNT, P_A, P_B, PANEL = range(12)
-T_SOURCE, T_TARGET, T_A, T_B, T_ROWS, TILE = range(6)
-W_PANEL, W_PANEL_END, W_IMAGE, W_IMAGE_END, W_CHUNK, W_RIM, WORK_ITEM = range(7)
+from upc.runtime.tile import (
+    Operation,
+    TileType,
+)
+from upc.runtime.tiling import (
+    SECTION,
+    tile_kernel,
+)
 
 SMALL_WEIGHTS_BYTES = 768 << 10  # weights that stay in the second-level cache beside the pixels
 SOURCE_CHUNK_BYTES = 192 << 10  # source pixels that stay there while all panels pass over them
 TASK_MULTIPLY_ADDS = 1 << 20  # a task worth handing to another thread
-
-
-@dataclass(frozen=True)
-class BatchNorm:
-    """A batch normalisation at inference: y = gamma * (x - mean) / sqrt(variance + epsilon) + beta.
-
-    `flat` if its channels are those of a dense layer whose numbers are then laid out as a picture.
-    """
-
-    path: str
-    epsilon: float
-    flat: bool = False
-
-    def scale_offset(self, weights: Mapping[str, np.ndarray], channels: int) -> tuple[np.ndarray, np.ndarray]:
-        """Factor and addend for every channel, in float64."""
-
-        def get(name: str, default: float) -> np.ndarray:
-            return np.asarray(weights.get(f"{self.path}.{name}", np.full(channels, default)), np.float64)
-
-        scale = get("gamma", 1.0) / np.sqrt(get("moving_variance", 1.0) + self.epsilon)
-        return scale, get("beta", 0.0) - get("moving_mean", 0.0) * scale
-
-
-@jit
-def clear_rim(table: Any, at: int, target: Any, first: int, last: int) -> None:
-    """Zero the rim of pictures `first` to `last` of the buffer described at `table[at:]`; -1 for none."""
-    if at < 0:
-        return
-    base, image, row = table[at], table[at + 1], table[at + 2]
-    top, rows, bottom, left, middle, right = (
-        table[at + 3],
-        table[at + 4],
-        table[at + 5],
-        table[at + 6],
-        table[at + 7],
-        table[at + 8],
-    )
-    for n in range(first, last):
-        p = base + n * image
-        for i in range(top * row):
-            target[p + i] = 0.0
-        p += top * row
-        for _ in range(rows):
-            for i in range(left):
-                target[p + i] = 0.0
-            for i in range(left + middle, left + middle + right):
-                target[p + i] = 0.0
-            p += row
-        for i in range(bottom * row):
-            target[p + i] = 0.0
-
-
-def rim_section(table: Table, view: View | None) -> int:
-    """Write what `clear_rim` reads for a buffer, if it has a rim and this step is to clear it."""
-    if view is None or not any(view.rim):
-        return -1
-    top, bottom, left, right = view.rim
-    start_of_image = view.base - top * view.row - left * view.pitch
-    middle = view.width * view.pitch
-    numbers = [start_of_image, view.image, view.row, top, view.height, bottom]
-    return table.add([*numbers, left * view.pitch, middle, right * view.pitch])
-
-
-@cache
-def tile_kernel(
-    tile: TileType,
-    source_rows: tuple[int, ...],
-    target_rows: tuple[int, ...],
-    operand_rows: tuple[tuple[int, ...], ...],
-    operations: tuple[Operation, ...],
-) -> Any:
-    """The function that makes one tile: over all taps, over all channels of each, then the epilogue."""
-    begin, step, end = start(tile), multiply_add(tile, source_rows), finish(tile, operations, target_rows, operand_rows)
-    width = tile.width
-
-    def make_tile(
-        table: Any,
-        tap_first: int,
-        tap_last: int,
-        depth: int,
-        source: Any,
-        x: int,
-        weights: Any,
-        w: int,
-        params: int,
-        arena: Any,
-        a: int,
-        b: int,
-        target: Any,
-        y: int,
-        rows: int,
-        count: int,
-    ) -> None:
-        acc = begin(weights, params)
-        for tap in range(tap_first, tap_last):
-            pixel = x + table[tap]
-            for k in range(pixel, pixel + depth):
-                acc = step(acc, source, k, weights, w)
-                w += width
-        end(acc, weights, params + width, arena, a, b, target, y, rows, count)
-
-    return make_tile
-
-
-def convolve(kernels: Sequence[Any]) -> Any:
-    """The function that does a convolution step with the tile kernel that the table names."""
-    make_tile = one_of(kernels)
-
-    @jit
-    def run(
-        job: Any, counter: int, table: Any, g: int, images: int, arena: Any, weights: Any, source: Any, target: Any
-    ) -> None:
-        tasks, taps_at, kernel = table[g + TASKS], table[g + TAPS], table[g + KERNEL]
-        source_at, source_image = table[g + SOURCE], table[g + SOURCE_IMAGE]
-        target_at, target_image = table[g + TARGET], table[g + TARGET_IMAGE]
-        image_rows, tile_images = table[g + IMAGE_ROWS], table[g + TILE_IMAGES]
-        task = take(job, counter, tasks)
-        while task >= 0:
-            w = table[g + WORK] + task * WORK_ITEM
-            first, last = table[w + W_IMAGE], min(table[w + W_IMAGE_END], images)
-            if table[w + W_RIM] == 1:
-                clear_rim(table, table[g + RIM], target, first, last)
-            for panel in range(table[w + W_PANEL], table[w + W_PANEL_END]):
-                p = table[g + PANELS] + panel * PANEL
-                bounds = table[g + BOUNDS] + table[p + P_GRID] * (table[g + CHUNKS] + 1) + table[w + W_CHUNK]
-                for n in range(first, last, tile_images):
-                    x = source_at + n * source_image + table[p + P_SOURCE]
-                    y = target_at + n * target_image + table[p + P_TARGET]
-                    a = table[g + A] + n * table[g + A_IMAGE] + table[p + P_A]
-                    b = table[g + B] + n * table[g + B_IMAGE] + table[p + P_B]
-                    for i in range(table[bounds], table[bounds + 1]):
-                        t = table[g + TILES] + i * TILE
-                        make_tile(
-                            kernel,
-                            table,
-                            taps_at + table[p + P_TAP],
-                            taps_at + table[p + P_TAP_END],
-                            table[p + P_DEPTH],
-                            source,
-                            x + table[t + T_SOURCE],
-                            weights,
-                            table[p + P_WEIGHTS],
-                            table[p + P_PARAMS],
-                            arena,
-                            a + table[t + T_A],
-                            b + table[t + T_B],
-                            target,
-                            y + table[t + T_TARGET],
-                            min(table[t + T_ROWS], image_rows * (last - n)),
-                            table[p + P_COUNT],
-                        )
-            finished(job, counter)
-            task = take(job, counter, tasks)
-
-    return run
-
-
-@dataclass(frozen=True)
-class Patch:
-    """The pixels of a tile: so many columns of so many rows of so many images."""
-
-    columns: int
-    rows: int = 1
-    images: int = 1
-
-    @property
-    def pixels(self) -> int:
-        return self.columns * self.rows * self.images
-
-    def offsets(self, image: int, row: int, column: int) -> tuple[int, ...]:
-        """Where its pixels stand from the first one, for such distances."""
-        places = product(range(self.images), range(self.rows), range(self.columns))
-        return tuple(n * image + y * row + x * column for n, y, x in places)
-
-
-def most_rows(machine: Machine, vectors: int) -> int:
-    """Pixels of a tile of that many vectors that leave registers for weights and a pixel."""
-    if machine.registers >= 32:
-        return {1: 24, 2: 14, 3: 9, 4: 6}[vectors]
-    return {1: 10, 2: 6, 3: 4, 4: 2}[vectors]
-
-
-def choose_vectors(machine: Machine, channels: int, pixels: int | None) -> int:
-    """Vectors of a tile: few wasted lanes, and wide where there is but one pixel."""
-    needed = -(-channels // machine.lanes)
-    if needed <= 2:
-        return needed
-    candidates = (4, 2, 3) if pixels == 1 else (2, 3, 4)
-    return min(candidates, key=lambda v: (-(-needed // v) * v, candidates.index(v)))
-
-
-def choose_patch(limit: int, grids: Sequence[Pair], images: int = 1) -> Patch:
-    """The patch of at most `limit` pixels that wastes the fewest in the phases' grids; none if sizes are unknown.
-
-    A patch of several rows takes whole rows: only phases of equally many columns can share it.
-    """
-    if not grids:
-        return Patch(limit)
-    rows, columns = max(grids)
-    options = [Patch(c) for c in range(min(limit, columns), 0, -1)]
-    if columns <= limit and len({c for _, c in grids}) == 1:
-        options += [Patch(columns, r) for r in range(2, min(limit // columns, rows) + 1)]
-        if rows * columns <= limit:
-            options += [Patch(columns, rows, n) for n in range(2, min(limit // (rows * columns), images) + 1)]
-
-    def cost(patch: Patch) -> float:
-        tiles = -(-columns // patch.columns) * -(-rows // patch.rows) / patch.images
-        return tiles * (patch.pixels + 1.5)  # loading weights and looping cost about so many pixels
-
-    return min(options, key=lambda patch: (cost(patch), -patch.pixels))
 
 
 @dataclass(frozen=True)

@@ -14,31 +14,24 @@ from typing import Any
 
 import numpy as np
 
-from upc.runtime.convolution import CompiledConvolution, Convolution, convolve
+from upc.runtime.convolution import CompiledConvolution, Convolution
 from upc.runtime.layout import SLACK, Picture, Table, View, Weights, aligned, machine, place
-from upc.runtime.rows import (
-    CompiledDepthwise,
-    CompiledGather,
-    CompiledGlobalPool,
-    CompiledNormalize,
-    CompiledPointwise,
-    CompiledPool,
-    CompiledReshape,
-    CompiledResize,
-    CompiledSoftmax,
-    Depthwise,
-    Gather,
-    GlobalPool,
-    Normalize,
-    Pointwise,
-    Pool,
-    Reshape,
-    Resize,
-    Softmax,
-    by_rows,
-)
+from upc.runtime.moving import CompiledGather, CompiledReshape, Gather, Reshape
+from upc.runtime.normalizing import CompiledNormalize, CompiledSoftmax, Normalize, Softmax
+from upc.runtime.rows import CompiledPointwise, Pointwise, by_rows
 from upc.runtime.subroutine import jit
 from upc.runtime.team import Team
+from upc.runtime.tiling import convolve
+from upc.runtime.windows import (
+    CompiledDepthwise,
+    CompiledGlobalPool,
+    CompiledPool,
+    CompiledResize,
+    Depthwise,
+    GlobalPool,
+    Pool,
+    Resize,
+)
 
 # Cells of a job, after those of the team.
 ARENA, WEIGHTS, TABLE, BATCH, CHUNK, EXTERNALS = 24, 25, 26, 27, 28, 32

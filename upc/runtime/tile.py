@@ -329,21 +329,23 @@ def finish(
                         x = MERGE_FUNCTIONS[name](x, Lanes(builder, other))
                 return x
 
-            with cgutils.for_range(builder, limit, intp=I64) as row:
-                with cgutils.for_range(builder, ir.Constant(I64, tile.vectors), intp=I64) as vector:
-                    r, v = row.index, vector.index
-                    first = builder.mul(v, ir.Constant(I64, tile.lanes))
-                    i = builder.add(builder.mul(r, ir.Constant(I64, tile.vectors)), v)
-                    y = apply(Lanes(builder, builder.load(builder.gep(stack, [i]))), r, first).value
-                    pointer = builder.gep(place, [builder.add(_row_offset(builder, row_offsets, r), first)])
-                    left = builder.sub(count, first)
-                    whole = builder.icmp_signed(">=", left, ir.Constant(I64, tile.lanes))
-                    with builder.if_else(whole) as (then, otherwise):
-                        with then:
-                            stored = builder.store(y, builder.bitcast(pointer, tile.vector.as_pointer()))
-                            stored.align = 4
-                        with otherwise:
-                            _masked_store(builder, tile, y, pointer, _mask(builder, tile, left, 0))
+            with (
+                cgutils.for_range(builder, limit, intp=I64) as row,
+                cgutils.for_range(builder, ir.Constant(I64, tile.vectors), intp=I64) as vector,
+            ):
+                r, v = row.index, vector.index
+                first = builder.mul(v, ir.Constant(I64, tile.lanes))
+                i = builder.add(builder.mul(r, ir.Constant(I64, tile.vectors)), v)
+                y = apply(Lanes(builder, builder.load(builder.gep(stack, [i]))), r, first).value
+                pointer = builder.gep(place, [builder.add(_row_offset(builder, row_offsets, r), first)])
+                left = builder.sub(count, first)
+                whole = builder.icmp_signed(">=", left, ir.Constant(I64, tile.lanes))
+                with builder.if_else(whole) as (then, otherwise):
+                    with then:
+                        stored = builder.store(y, builder.bitcast(pointer, tile.vector.as_pointer()))
+                        stored.align = 4
+                    with otherwise:
+                        _masked_store(builder, tile, y, pointer, _mask(builder, tile, left, 0))
             return context.get_dummy_value()
 
         integer = types.int64

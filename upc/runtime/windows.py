@@ -1,0 +1,294 @@
+"""Steps that look at a few pixels around each: pooling, depthwise convolution, resizing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from upc.runtime.epilogue import BatchNorm, channel_blocks, epilogue
+from upc.runtime.layout import Table, View, Weights
+from upc.runtime.patches import Pair
+from upc.runtime.rows import R_OWN, R_SOURCE, R_TARGET, CompiledRows, Step, at
+from upc.runtime.tile import (
+    TileType,
+    fetch,
+    fill,
+    finish,
+    merge,
+    number_at,
+    product_add,
+    scale_add,
+    start,
+)
+
+
+@cache
+def pool_body(tile: TileType, operations: tuple[Any, ...], largest: bool, count_padding: bool) -> Any:
+    read, end, width = fetch(tile), finish(tile, operations), tile.width
+    begin, larger, plus = fill(tile, -np.inf if largest else 0.0), merge(tile, "maximum"), scale_add(tile)
+
+    def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
+        own = g + R_OWN
+        pixels, channels, height, columns = table[own], table[own + 1], table[own + 2], table[own + 3]
+        window_h, window_w, stride_h, stride_w = table[own + 4], table[own + 5], table[own + 6], table[own + 7]
+        top, left = y * stride_h - table[own + 8], table[own + 9]
+        s, t = table[g + R_SOURCE] + n * table[g + R_SOURCE + 1], at(table, g + R_TARGET, n, y)
+        y0, y1 = max(top, 0), min(top + window_h, height)
+        for x in range(pixels):
+            x0, x1 = max(x * stride_w - left, 0), min(x * stride_w - left + window_w, columns)
+            share = np.float32(1.0) / np.float32(window_h * window_w if count_padding else (y1 - y0) * (x1 - x0))
+            for c in range(0, channels, width):
+                acc = begin()
+                for i in range(y0, y1):
+                    for j in range(x0, x1):
+                        p = s + i * table[g + R_SOURCE + 2] + j * table[g + R_SOURCE + 3] + c
+                        value = read(source, p, channels - c)
+                        acc = larger(acc, value) if largest else plus(acc, value, share)
+                end(acc, weights, 0, arena, 0, 0, target, t + c, 1, channels - c)
+            t += table[g + R_TARGET + 3]
+
+    return body
+
+
+@dataclass(frozen=True)
+class Pool(Step):
+    """Largest or mean value of windows; `padding` "same" or (before, after) for each axis."""
+
+    window: Pair = (2, 2)
+    strides: Pair = (2, 2)
+    padding: str | tuple[Pair, Pair] = ((0, 0), (0, 0))
+    largest: bool = True
+    count_padding: bool = False
+
+
+class CompiledPool(CompiledRows):
+    def body(self) -> Any:
+        return pool_body(self.tile, self.step.then, self.step.largest, self.step.count_padding)
+
+    def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
+        step = self.step
+        source, target = views[step.source], views[step.target]
+        before = []
+        for axis, (size, made) in enumerate(((source.height, target.height), (source.width, target.width))):
+            if step.padding == "same":
+                before.append(max(0, (made - 1) * step.strides[axis] + step.window[axis] - size) // 2)
+            else:
+                before.append(step.padding[axis][0])
+        sizes = [target.width, target.channels, source.height, source.width]
+        return [*sizes, *step.window, *step.strides, *before]
+
+
+@cache
+def global_pool_body(tile: TileType, operations: tuple[Any, ...], largest: bool) -> Any:
+    read, end, width = fetch(tile), finish(tile, operations), tile.width
+    begin, larger, plus = fill(tile, -np.inf if largest else 0.0), merge(tile, "maximum"), merge(tile, "add")
+    nothing, scaled = fill(tile, 0.0), scale_add(tile)
+
+    def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
+        own = g + R_OWN
+        channels, height, columns = table[own], table[own + 1], table[own + 2]
+        share = np.float32(1.0) / np.float32(height * columns)
+        t = at(table, g + R_TARGET, n, 0)
+        for c in range(0, channels, width):
+            total = begin()
+            for i in range(height):
+                p = at(table, g + R_SOURCE, n, i) + c
+                row = begin()
+                for j in range(columns):
+                    value = read(source, p + j * table[g + R_SOURCE + 3], channels - c)
+                    row = larger(row, value) if largest else plus(row, value)
+                total = larger(total, row) if largest else plus(total, row)
+            acc = total if largest else scaled(nothing(), total, share)
+            end(acc, weights, 0, arena, 0, 0, target, t + c, 1, channels - c)
+
+    return body
+
+
+@dataclass(frozen=True)
+class GlobalPool(Step):
+    """Largest or mean value of each channel's whole picture."""
+
+    largest: bool = False
+
+
+class CompiledGlobalPool(CompiledRows):
+    def body(self) -> Any:
+        return global_pool_body(self.tile, self.step.then, self.step.largest)
+
+    def rows(self, target: View) -> int:
+        return 1
+
+    def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
+        source = views[self.step.source]
+        return [source.channels, source.height, source.width]
+
+
+@cache
+def depthwise_body(tile: TileType, operations: tuple[Any, ...]) -> Any:
+    read, begin, gain = fetch(tile), start(tile), product_add(tile)
+    end, width = finish(tile, operations), tile.width
+
+    def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
+        own = g + R_OWN
+        pixels, channels, height, columns = table[own], table[own + 1], table[own + 2], table[own + 3]
+        kernel_h, kernel_w, stride_h, stride_w = table[own + 4], table[own + 5], table[own + 6], table[own + 7]
+        dilate_h, dilate_w, top, left = table[own + 8], table[own + 9], table[own + 10], table[own + 11]
+        kernel, params, slots, padded = table[own + 12], table[own + 13], table[own + 14], table[own + 15]
+        s, t = table[g + R_SOURCE] + n * table[g + R_SOURCE + 1], at(table, g + R_TARGET, n, y)
+        for x in range(pixels):
+            for c in range(0, channels, width):
+                p = params + c * slots
+                acc = begin(weights, p)
+                for i in range(kernel_h):
+                    row = y * stride_h - top + i * dilate_h
+                    if 0 <= row < height:
+                        for j in range(kernel_w):
+                            column = x * stride_w - left + j * dilate_w
+                            if 0 <= column < columns:
+                                q = s + row * table[g + R_SOURCE + 2] + column * table[g + R_SOURCE + 3] + c
+                                w = read(weights, kernel + (i * kernel_w + j) * padded + c, channels - c)
+                                acc = gain(acc, read(source, q, channels - c), w)
+                end(acc, weights, p + width, arena, 0, 0, target, t + c, 1, channels - c)
+            t += table[g + R_TARGET + 3]
+
+    return body
+
+
+@dataclass(frozen=True)
+class Depthwise(Step):
+    """A window of its own for every channel."""
+
+    kernel: Pair = (3, 3)
+    strides: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    padding: str | tuple[Pair, Pair] = ((0, 0), (0, 0))
+    weights: tuple[str, str | None] = ("kernel", None)
+
+
+class CompiledDepthwise(CompiledRows):
+    def body(self) -> Any:
+        return depthwise_body(self.tile, epilogue(self.step.then)[0])
+
+    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
+        step, width = self.step, self.tile.width
+        kernel = np.asarray(weights[step.weights[0]], np.float64).reshape(*step.kernel, -1)
+        channels = kernel.shape[-1]
+        bias = np.zeros(channels) if step.weights[1] is None else np.asarray(weights[step.weights[1]], np.float64)
+        numbers = [bias]
+        for operation in step.then:
+            if isinstance(operation, BatchNorm):
+                numbers += operation.scale_offset(weights, channels)
+            elif operation[0] == "channel_prelu":
+                numbers.append(np.broadcast_to(np.asarray(weights[operation[1]], np.float64).reshape(-1), channels))
+        padded = np.pad(kernel, ((0, 0), (0, 0), (0, -channels % width)))
+        self.packed = [into.add(padded), into.add(channel_blocks(numbers, width)), len(numbers), padded.shape[-1]]
+
+    def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
+        step = self.step
+        source, target = views[step.source], views[step.target]
+        before = []
+        for axis, (size, made) in enumerate(((source.height, target.height), (source.width, target.width))):
+            span = step.dilation[axis] * (step.kernel[axis] - 1) + 1
+            if step.padding == "same":
+                before.append(max(0, (made - 1) * step.strides[axis] + span - size) // 2)
+            else:
+                before.append(step.padding[axis][0])
+        sizes = [target.width, target.channels, source.height, source.width]
+        return [*sizes, *step.kernel, *step.strides, *step.dilation, *before, *self.packed]
+
+
+@cache
+def resize_body(tile: TileType, operations: tuple[Any, ...], taps: int) -> Any:
+    read, end, nothing, gain, width = (
+        fetch(tile),
+        finish(tile, operations),
+        fill(tile, 0.0),
+        scale_add(tile),
+        tile.width,
+    )
+
+    def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
+        own = g + R_OWN
+        pixels, channels = table[own], table[own + 1]
+        rows, row_shares = table[own + 2] + y * taps, table[own + 3] + y * taps
+        s, t = table[g + R_SOURCE] + n * table[g + R_SOURCE + 1], at(table, g + R_TARGET, n, y)
+        for x in range(pixels):
+            columns, column_shares = table[own + 4] + x * taps, table[own + 5] + x * taps
+            for c in range(0, channels, width):
+                acc = nothing()
+                for i in range(taps):
+                    line = nothing()
+                    for j in range(taps):
+                        p = s + table[rows + i] + table[columns + j] + c
+                        line = gain(line, read(source, p, channels - c), number_at(table, column_shares + j))
+                    acc = gain(acc, line, number_at(table, row_shares + i))
+                end(acc, weights, 0, arena, 0, 0, target, t + c, 1, channels - c)
+            t += table[g + R_TARGET + 3]
+
+    return body
+
+
+@dataclass(frozen=True)
+class Resize(Step):
+    """Interpolation; the numbers for `axis_taps` are those of the layer."""
+
+    interpolation: str = "bilinear"
+    coordinates: str = "half_pixel"
+    cubic_coefficient: float = -0.5
+    border: str = "renormalize"
+
+
+def axis_taps(
+    size: int, made: int, interpolation: str, coordinates: str, coefficient: float, border: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """(places, shares), (made, taps) each: which source pixels an axis's pixels mix, and how much of each."""
+    i = np.arange(made, dtype=np.float64)
+    if coordinates == "align_corners":
+        x = i * ((size - 1) / (made - 1)) if made > 1 else i
+    elif coordinates == "asymmetric":
+        x = i * size / made
+    else:
+        x = (i + 0.5) * size / made - 0.5
+    if interpolation == "nearest":
+        # Whole numbers decide, so that no rounding can move a pixel.
+        whole = np.arange(made, dtype=np.int64)
+        places = whole * size // made if coordinates == "asymmetric" else (2 * whole + 1) * size // (2 * made)
+        return np.clip(places, 0, size - 1)[:, None], np.ones((made, 1))
+    low = np.floor(x).astype(np.int64)
+    f = x - low
+    if interpolation == "bilinear":
+        places, shares = np.stack([low, low + 1], axis=1), np.stack([1 - f, f], axis=1)
+        return np.clip(places, 0, size - 1), shares
+    places = low[:, None] + np.arange(-1, 3)
+    d, a = np.abs(x[:, None] - places), coefficient
+    near = ((a + 2) * d - (a + 3)) * d * d + 1
+    far = ((d - 5) * d + 8) * d * a - 4 * a
+    shares = np.where(d <= 1, near, np.where(d < 2, far, 0.0))
+    if border == "renormalize":
+        shares = np.where((places >= 0) & (places < size), shares, 0.0)
+        shares /= shares.sum(axis=1, keepdims=True)
+    return np.clip(places, 0, size - 1), shares
+
+
+class CompiledResize(CompiledRows):
+    def _taps(self, size: int, made: int) -> tuple[np.ndarray, np.ndarray]:
+        step = self.step
+        return axis_taps(size, made, step.interpolation, step.coordinates, step.cubic_coefficient, step.border)
+
+    def body(self) -> Any:
+        return resize_body(self.tile, self.step.then, self._taps(1, 1)[0].shape[1])
+
+    def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
+        source, target = views[self.step.source], views[self.step.target]
+        cells = [target.width, target.channels]
+        for size, made, distance in (
+            (source.height, target.height, source.row),
+            (source.width, target.width, source.pitch),
+        ):
+            places, shares = self._taps(size, made)
+            cells += [table.add(places * distance), table.add(shares.astype(np.float32).view(np.int32))]
+        return cells
