@@ -280,6 +280,8 @@ class Net:
         if out is None:
             return [np.empty(shape, np.float32) for shape in shapes]
         made = list(out) if isinstance(out, tuple) else [out]
+        if len(made) != len(shapes):
+            raise ValueError(f"out must be {len(shapes)} array(s), one for each output, got {len(made)}")
         for shape, array in zip(shapes, made, strict=True):
             right = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.shape == shape
             if not right or not array.flags.c_contiguous or not array.flags.writeable:
@@ -346,12 +348,15 @@ def _again(module: str, weights: Mapping[str, np.ndarray], threads: int | None) 
 
 def read_weights(path: str | os.PathLike[str], expected: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file. Names and shapes are checked before any array is read; ValueError."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(os.fspath(path), framework="numpy") as file:
-        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-        check_weights(found, expected, str(Path(path)))
-        return {name: np.ascontiguousarray(file.get_tensor(name), dtype=np.float32) for name in expected}
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            check_weights(found, expected, str(Path(path)))
+            return {name: np.ascontiguousarray(file.get_tensor(name), dtype=np.float32) for name in expected}
+    except SafetensorError as problem:
+        raise ValueError(f"{Path(path)} is no safetensors file: {problem}") from None
 
 
 def check_weights(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], where: str) -> None:
