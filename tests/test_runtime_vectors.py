@@ -124,8 +124,8 @@ def test_stated_errors_hold_over_the_whole_range(
 
 
 ABSOLUTE = [
-    ("gelu", FUNCTIONS["gelu"], by_card("gelu"), 3e-7),
-    ("gelu_tanh", FUNCTIONS["gelu_tanh"], by_card("gelu", approximate=True), 3e-7),
+    ("gelu", FUNCTIONS["gelu"], by_card("gelu"), 5e-7),
+    ("gelu_tanh", FUNCTIONS["gelu_tanh"], by_card("gelu", approximate=True), 5e-7),
     ("hard_sigmoid", FUNCTIONS["hard_sigmoid"], by_card("hard_sigmoid"), 2e-7),
     ("hard_swish", FUNCTIONS["hard_swish"], by_card("hard_swish"), 2e-7),
     ("affine", lambda x: FUNCTIONS["affine"](x, 1.5, -0.25), lambda x: x * 1.5 - 0.25, 2e-7),
@@ -133,12 +133,13 @@ ABSOLUTE = [
 
 
 @pytest.mark.parametrize("name,function,exact,share", ABSOLUTE, ids=[case[0] for case in ABSOLUTE])
-def test_functions_that_cancel_are_right_to_a_share_of_what_they_add_up(
+def test_functions_that_cancel_are_right_to_a_share_of_one_or_of_their_value(
     name: str, function: Callable[..., Lanes], exact: Callable[[Array], Array], share: float
 ) -> None:
     x = VALUES[np.isfinite(VALUES) & (np.abs(VALUES) < 1e12)]
-    off = np.abs(compiled(function)(x) - exact(x.astype(np.float64)))
-    allowed = share * np.maximum(np.abs(x), 1.0)
+    expected = exact(x.astype(np.float64))
+    off = np.abs(compiled(function)(x) - expected)
+    allowed = share * np.maximum(np.abs(expected), 1.0)
     assert (off <= allowed).all(), x[(off / allowed).argmax()]
     assert np.isnan(compiled(function)(np.array([np.nan], np.float32))).all()
 

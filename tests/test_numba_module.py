@@ -1,0 +1,552 @@
+"""A written Numba module as its user meets it: calls, errors, weights, threads, processes, places."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from random_graphs import random_inputs, random_weights
+from safetensors.numpy import save_file
+from tolerance import expect
+
+from upc import reference
+from upc.build import compile_source
+from upc.diagnostics import UpcError
+from upc.emit.numba import emit
+from upc.ir import Array, Graph
+from upc.load_numba import import_file
+from upc.source import Source
+
+FACES = """
+net upc_test_faces {
+  input z: [6]
+  dense(2 * 3 * 20)
+  reshape(2, 3, 20)
+  batch_normalization()
+  leaky_relu(0.2) as small
+  conv2d_transpose(9, kernel_size=4, strides=2, padding=same)
+  batch_normalization()
+  relu() as middle
+  depthwise_conv2d(3, padding=same)
+  add(middle)
+  up_sampling2d(2)
+  conv2d(3, kernel_size=5, padding=same, activation=tanh)
+  output face
+}
+"""
+
+PAIR = """
+net upc_test_pair {
+  input left: [H, W, 3]
+  input right: [H, W, 2]
+  from left { conv2d(7, kernel_size=3, padding=same, activation=silu) } as e
+  max_pooling2d(2)
+  from e { max_pooling2d(2) } as half
+  up_sampling2d(2, interpolation=bilinear)
+  concatenate(right)
+  conv2d(4, kernel_size=[3, 1], padding=same) as seen
+  from half { group_normalization(1) } as evened
+  output seen, evened
+}
+"""
+
+TINY = "net upc_test_tiny {\n  input x: [3, 2, 2]\n  conv2d(3, kernel_size=2, activation=relu)\n  output y\n}\n"
+
+BATCHES = (1, 2, 3, 7, 64, 65, 130)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A net, and its module and weights in a folder of their own."""
+
+    graph: Graph
+    folder: Path
+    weights: Mapping[str, Array]
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"{self.graph.name}.py"
+
+    @property
+    def weights_path(self) -> Path:
+        return self.path.with_suffix(".safetensors")
+
+    def inputs(self, batch: int, seed: int = 0, **sizes: int) -> list[Array]:
+        return random_inputs(self.graph, seed, batch, sizes)
+
+    @cached_property
+    def module(self) -> ModuleType:
+        return import_file(self.path)
+
+    def check(self, results: Any, inputs: list[Array]) -> None:
+        results = results if isinstance(results, tuple) else (results,)
+        for result, expected in zip(results, expect(self.graph, self.weights, inputs), strict=True):
+            assert expected.ratio(result) <= 1
+
+
+def write(text: str, folder: Path) -> Written:
+    graph = compile_source(Source("net.upc", text))
+    written = Written(graph, folder, random_weights(graph, 3))
+    written.path.write_text(emit(graph))
+    save_file(dict(written.weights), written.weights_path)
+    return written
+
+
+def in_process(script: str, *folders: Path, **environment: str) -> str:
+    """What a script prints in a process of its own; it must end well."""
+    path = os.pathsep.join(map(str, folders))
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=folders[0],
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    return write(FACES, tmp_path_factory.mktemp("faces"))
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    return write(PAIR, tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    return write(TINY, tmp_path_factory.mktemp("tiny"))
+
+
+# Calls
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_any_batch(faces: Written, batch: int) -> None:
+    inputs = faces.inputs(batch)
+    result = faces.module.load()(*inputs)
+    assert result.dtype == np.float32 and result.shape == (batch, 8, 12, 3) and result.flags.c_contiguous
+    faces.check(result, inputs)
+
+
+@pytest.mark.parametrize("sizes", [(2, 2), (6, 10), (2, 8), (12, 4), (34, 6)])
+def test_free_sizes_and_several_inputs_and_outputs(pair: Written, sizes: tuple[int, int]) -> None:
+    net = pair.module.load()
+    for batch in (3, 1):
+        inputs = pair.inputs(batch, H=sizes[0], W=sizes[1])
+        results = net(*inputs)
+        assert isinstance(results, tuple) and len(results) == 2
+        pair.check(results, inputs)
+
+
+def test_sizes_may_change_from_call_to_call(pair: Written) -> None:
+    """The memory of one call is used for the next; nothing of it may be left in a rim."""
+    net = pair.module.load(threads=1)
+    for height, width in [(10, 6), (2, 2), (6, 14), (10, 6), (4, 4), (2, 20)] * 2:
+        for batch in (2, 1, 5):
+            inputs = pair.inputs(batch, H=height, W=width)
+            pair.check(net(*inputs), inputs)
+
+
+def test_batch_of_none(faces: Written, pair: Written) -> None:
+    assert faces.module.load()(np.zeros((0, 6), np.float32)).shape == (0, 8, 12, 3)
+    seen, evened = pair.module.load()(*pair.inputs(0, H=4, W=6))
+    assert seen.shape == (0, 4, 6, 4) and evened.shape == (0, 2, 3, 7)
+
+
+def test_inputs_may_lie_in_memory_as_they_like(pair: Written) -> None:
+    net = pair.module.load()
+    left, right = pair.inputs(3, H=4, W=6)
+    expected = net(left, right)
+    wide = np.zeros((6, 4, 12, 3), np.float32)
+    wide[::2, :, ::2] = left
+    for one, other in (
+        (wide[::2, :, ::2], np.asfortranarray(right)),
+        (left[::-1][::-1], right.transpose(3, 2, 1, 0).copy().transpose(3, 2, 1, 0)),
+    ):
+        assert not one.flags.c_contiguous or not other.flags.c_contiguous
+        for a, b in zip(net(one, other), expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_inputs_are_left_alone(pair: Written) -> None:
+    inputs = pair.inputs(2, H=4, W=6)
+    copies = [x.copy() for x in inputs]
+    for x in inputs:
+        x.flags.writeable = False
+    pair.module.load()(*inputs)
+    for x, copy in zip(inputs, copies, strict=True):
+        np.testing.assert_array_equal(x, copy)
+
+
+def test_results_are_written_where_the_caller_wants(faces: Written, pair: Written) -> None:
+    net = faces.module.load()
+    inputs = faces.inputs(5)
+    out = np.full((5, 8, 12, 3), 7, np.float32)
+    assert net(*inputs, out=out) is out
+    np.testing.assert_array_equal(out, net(*inputs))
+    pair_inputs = pair.inputs(2, H=4, W=6)
+    outs = (np.empty((2, 4, 6, 4), np.float32), np.empty((2, 2, 3, 7), np.float32))
+    returned = pair.module.load()(*pair_inputs, out=outs)
+    assert all(a is b for a, b in zip(returned, outs, strict=True))
+    pair.check(outs, pair_inputs)
+
+
+def test_results_cannot_be_written_elsewhere(faces: Written) -> None:
+    net, inputs = faces.module.load(), faces.inputs(2)
+    right = np.empty((2, 8, 12, 3), np.float32)
+    locked = right.copy()
+    locked.flags.writeable = False
+    wrong = [np.empty((3, 8, 12, 3), np.float32), right.astype(np.float64), np.asfortranarray(right), locked, "out"]
+    for out in [*wrong, (right, right), ()]:
+        with pytest.raises((TypeError, ValueError), match="out"):
+            net(*inputs, out=out)
+
+
+# Errors
+
+
+def test_wrong_arrays_are_clear_errors(faces: Written, pair: Written) -> None:
+    net = faces.module.load()
+    good = np.zeros((1, 6), np.float32)
+    for arrays, kind, words in [
+        ((), TypeError, r"takes 1 array.*z.*got 0"),
+        ((good, good), TypeError, r"takes 1 array.*got 2"),
+        ((good.astype(np.float64),), TypeError, "z must be float32, got float64"),
+        ((good.astype(np.uint8),), TypeError, "float32.*uint8"),
+        (([[0.0] * 6],), TypeError, "NumPy array.*list"),
+        ((good[0],), ValueError, r"z must have shape \(batch, 6\), got \(6,\)"),
+        ((np.zeros((1, 7), np.float32),), ValueError, r"\(1, 7\)"),
+        ((np.zeros((1, 6, 1), np.float32),), ValueError, r"\(1, 6, 1\)"),
+    ]:
+        with pytest.raises(kind, match=words):
+            net(*arrays)
+    both = pair.module.load()
+    left, right = pair.inputs(2, H=4, W=6)
+    for one, other, words in [
+        (left, right[:1], "batch of 1"),
+        (left, right[:, :2], "right must have shape"),
+        (left[:, :3], right[:, :3], "H"),
+        (left[:, :0], right[:, :0], "shape"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            both(one, other)
+    pair.check(both(left, right), [left, right])
+
+
+# Weights
+
+
+def test_weights_of_a_file_a_dict_and_the_file_beside(faces: Written, tmp_path: Path) -> None:
+    inputs = faces.inputs(2)
+    expected = faces.module.load()(*inputs)
+    np.testing.assert_array_equal(faces.module.load(faces.weights_path)(*inputs), expected)
+    np.testing.assert_array_equal(faces.module.load(str(faces.weights_path))(*inputs), expected)
+    np.testing.assert_array_equal(faces.module.load(dict(faces.weights))(*inputs), expected)
+    others = {name: array * np.float32(0.5) for name, array in faces.weights.items()}
+    save_file(others, tmp_path / "other.safetensors")
+    different = faces.module.load(tmp_path / "other.safetensors")(*inputs)
+    assert np.abs(different - expected).max() > 0.01
+    np.testing.assert_array_equal(faces.module.load(others)(*inputs), different)
+
+
+def test_weights_are_copied(faces: Written) -> None:
+    mine = {name: array.copy() for name, array in faces.weights.items()}
+    net = faces.module.load(mine)
+    inputs = faces.inputs(2)
+    expected = net(*inputs)
+    for array in mine.values():
+        array[...] = 0
+    np.testing.assert_array_equal(net(*inputs), expected)
+
+
+def test_weights_that_do_not_fit(faces: Written, tmp_path: Path) -> None:
+    load, good = faces.module.load, dict(faces.weights)
+    with pytest.raises(OSError, match="missing"):
+        load(tmp_path / "missing.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"nothing of the kind")
+    with pytest.raises(ValueError, match="broken"):
+        load(tmp_path / "broken.safetensors")
+    for wrong, words in [
+        ({**good, "dense.kernel": good["dense.kernel"].T}, r"dense\.kernel has shape \(120, 6\), expected \(6, 120\)"),
+        ({k: v for k, v in good.items() if k != "conv2d.bias"}, r"conv2d\.bias is missing"),
+        ({**good, "conv2d_1.bias": np.zeros(3, np.float32)}, r"conv2d_1\.bias is not expected"),
+        ({}, "missing"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            load(wrong)
+        save_file({k: np.ascontiguousarray(v) for k, v in wrong.items()}, tmp_path / "wrong.safetensors")
+        with pytest.raises(ValueError, match=words):
+            load(tmp_path / "wrong.safetensors")
+
+
+# Threads and processes
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_bits_depend_on_neither_threads_nor_batch(faces: Written, pair: Written, threads: int) -> None:
+    for written, sizes in ((faces, {}), (pair, {"H": 6, "W": 10})):
+        (*inputs,) = written.inputs(130, **sizes)
+        first = written.module.load(threads=1)(*inputs)
+        whole = first if isinstance(first, tuple) else (first,)
+        net = written.module.load(threads=threads)
+        for batch in BATCHES:
+            for start in {0, 1, 130 - batch} if batch < 130 else {0}:
+                part = net(*(x[start : start + batch] for x in inputs))
+                for a, b in zip(part if isinstance(part, tuple) else (part,), whole, strict=True):
+                    np.testing.assert_array_equal(a, b[start : start + batch])
+
+
+def test_eight_threads_may_call_at_once(faces: Written) -> None:
+    net = faces.module.load(threads=2)
+    given = [faces.inputs(1 + seed % 5, seed) for seed in range(8)]
+    expected = [net(*inputs) for inputs in given]
+
+    def call(number: int) -> bool:
+        return all(np.array_equal(net(*given[number]), expected[number]) for _ in range(60))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(call, range(8)))
+
+
+def test_many_nets_of_one_module(faces: Written) -> None:
+    halved = {name: array * np.float32(0.5) for name, array in faces.weights.items()}
+    nets = [faces.module.load(w, threads=t) for w in (faces.weights, halved) for t in (1, 2)]
+    inputs = faces.inputs(3)
+    results = [net(*inputs) for net in nets]
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[2], results[3])
+    assert not np.array_equal(results[0], results[2])
+
+
+def test_after_a_fork(faces: Written) -> None:
+    script = f"""
+import os, sys
+import numpy as np
+import {faces.graph.name} as module
+net = module.load(threads=2)
+x = np.linspace(-1, 1, 18, dtype=np.float32).reshape(3, 6)
+expected = net(x)
+children = []
+for _ in range(3):
+    child = os.fork()
+    if child == 0:
+        same = all(np.array_equal(net(x), expected) for _ in range(20))
+        os._exit(0 if same else 1)
+    children.append(child)
+    assert np.array_equal(net(x), expected)
+codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+assert np.array_equal(net(x), expected)
+print(codes)
+"""
+    assert in_process(script, faces.folder).strip() == "[0, 0, 0]"
+
+
+def test_pickles(faces: Written, tmp_path: Path) -> None:
+    script = f"""
+import pickle, sys
+import numpy as np
+import {faces.graph.name} as module
+net = module.load(threads=2)
+x = np.linspace(-1, 1, 18, dtype=np.float32).reshape(3, 6)
+y = net(x)
+again = pickle.loads(pickle.dumps(net))
+assert np.array_equal(again(x), y) and again.threads == 2
+pickle.dump((net, x, y), open("net.pickle", "wb"))
+"""
+    in_process(script, faces.folder)
+    fresh = "import pickle, numpy as np; net, x, y = pickle.load(open('net.pickle', 'rb')); print((net(x) == y).all())"
+    assert in_process(fresh, faces.folder).strip() == "True"
+
+
+def test_nets_show_what_they_take_and_give(faces: Written) -> None:
+    assert repr(faces.module.load()) == "<upc_test_faces: z (6) -> face (8, 12, 3)>"
+
+
+@pytest.mark.parametrize("bits", ["512", "256", "128"])
+def test_every_width_of_vectors(faces: Written, bits: str, tmp_path: Path) -> None:
+    inputs = faces.inputs(5)
+    np.save(tmp_path / "x.npy", inputs[0])
+    script = f"import numpy as np, {faces.graph.name} as m; np.save('y.npy', m.load()(np.load('x.npy')))"
+    in_process(script, tmp_path, faces.folder, UPC_VECTOR_BITS=bits)
+    faces.check(np.load(tmp_path / "y.npy"), inputs)
+
+
+# Places
+
+CALL = "import numpy as np, upc_test_tiny as m; print(m.load()(np.ones((2, 3, 2, 2), np.float32)).tolist())"
+
+
+def test_needs_numpy_numba_and_safetensors_alone(tiny: Written) -> None:
+    script = f"""
+import sys
+unwanted = {{"upc", "lark", "jinja2", "torch", "keras", "tensorflow", "hypothesis", "PIL", "scipy", "jax", "onnx"}}
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in unwanted:
+            raise ImportError(name + " is not needed")
+sys.meta_path.insert(0, Refuse())
+{CALL}
+assert not unwanted & set(sys.modules)
+"""
+    assert in_process(script, tiny.folder)
+
+
+def test_module_moves_and_its_machine_code_is_found_again(tiny: Written, tmp_path: Path) -> None:
+    cache, here, there = (tmp_path / name for name in ("cache", "here", "there"))
+    shutil.copytree(tiny.folder, here, ignore=shutil.ignore_patterns("__pycache__"))
+    first = in_process(CALL, here, UPC_CACHE_DIR=str(cache))
+    kept = {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()}
+    assert kept
+    shutil.move(here, there)
+    # With Numba's compiler out of reach, only kept code can run.
+    script = f"import numba.core.compiler as c\ndef no(*a, **k): raise SystemExit(3)\nc.compile_extra = no\n{CALL}"
+    assert in_process(script, there, UPC_CACHE_DIR=str(cache)) == first
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()} == kept
+
+
+def test_nowhere_to_keep_machine_code(tiny: Written, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    here = tmp_path / "here"
+    shutil.copytree(tiny.folder, here, ignore=shutil.ignore_patterns("__pycache__"))
+    before = sorted(here.iterdir())
+    result = in_process(CALL, here, UPC_CACHE_DIR=str(tmp_path / "file" / "cache"), PYTHONDONTWRITEBYTECODE="1")
+    assert json.loads(result)
+    assert sorted(here.iterdir()) == before, "nothing is written beside the module"
+
+
+def test_broken_machine_code_is_made_anew(tiny: Written, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    first = in_process(CALL, tiny.folder, UPC_CACHE_DIR=str(cache))
+    for path in [path for path in cache.rglob("*") if path.is_file()]:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert in_process(CALL, tiny.folder, UPC_CACHE_DIR=str(cache)) == first
+
+
+# The source
+
+
+@pytest.mark.parametrize("text", [FACES, PAIR, TINY], ids=["faces", "pair", "tiny"])
+def test_source_is_clean(text: str, tmp_path: Path) -> None:
+    source = emit(compile_source(Source(str(tmp_path / "net.upc"), text)))
+    assert str(tmp_path) not in source and str(Path.home()) not in source and sys.prefix not in source
+    assert source == emit(compile_source(Source(str(tmp_path / "net.upc"), text)))
+    path = tmp_path / "module.py"
+    path.write_text(source)
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E9,F", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert all(line == line.rstrip() for line in source.splitlines()) and source.endswith("\n")
+    assert not re.search(r"^\s*(import|from) upc\b", source, re.MULTILINE)
+
+
+def test_source_does_not_depend_on_the_process(tmp_path: Path) -> None:
+    script = (
+        "from upc.build import compile_source; from upc.source import Source; from upc.emit.numba import emit\n"
+        f"print(emit(compile_source(Source('net.upc', {PAIR!r}))))"
+    )
+    root = Path(__file__).parents[1]
+    texts = {in_process(script, tmp_path, root, PYTHONHASHSEED=seed) for seed in ("1", "2")}
+    assert len(texts) == 1
+
+
+HOSTILE = ["Net", "jit", "work", "arena", "load", "np", "forward", "sizes", "take", "int", "range", "len", "Any", "job"]
+
+
+def test_names_of_the_runtime_and_of_python_are_only_names(tmp_path: Path) -> None:
+    """One net with all of them as inputs, values, outputs and free sizes."""
+    made = [f"  input {name}: [TABLE, PAIR, 2]" for name in HOSTILE]
+    made += [f"  from {name} {{ relu() }} as {name}_work" for name in HOSTILE]
+    made += ["  from Net_work { add(jit_work, arena) } as counter", "  from work_work { add(np_work) } as table"]
+    text = "\n".join(["net images {", *made, "  output counter, table", "}", ""])
+    written = write(text, tmp_path)
+    inputs = written.inputs(2, TABLE=2, PAIR=3)
+    written.check(written.module.load()(*inputs), inputs)
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "class", "None", "lambda", "yield", "self", "print", "Network", "NETWORK"])
+def test_nets_of_any_name(name: str) -> None:
+    """Either refused, or a module like any other: its names apart, the same code."""
+
+    def shape_of(source: str) -> list[str]:
+        return [type(node).__name__ for node in ast.walk(ast.parse(source))]
+
+    text = "net {} {{\n  input x: [3]\n  dense(2)\n  output y\n}}\n"
+    try:
+        source = emit(compile_source(Source("net.upc", text.format(name))))
+    except UpcError:
+        return
+    assert shape_of(source) == shape_of(emit(compile_source(Source("net.upc", text.format("plain")))))
+
+
+@pytest.mark.parametrize("name", ['a"""\nimport os\n"""', "a\nimport os", "a\\", 'a"', "a\u2028import os", "#{{ x }}"])
+def test_no_file_name_breaks_out(name: str) -> None:
+    plain, hostile = (emit(compile_source(Source(source, TINY))) for source in ("net.upc", f"{name}.upc"))
+    trees = [ast.dump(ast.parse(text.partition('"""')[2].partition('"""')[2])) for text in (plain, hostile)]
+    assert trees[0] == trees[1]
+
+
+# Numbers that are none
+
+
+def test_nan_and_infinity_go_where_they_go_in_the_reference(tmp_path: Path) -> None:
+    calls = ["relu()", "relu(max_value=1)", "leaky_relu(0.1)", "elu()", "selu()", "gelu()", "gelu(approximate=true)"]
+    calls += ["silu()", "softplus()", "tanh()", "sigmoid()", "hard_sigmoid()", "hard_swish()", "clip(-1, 1)"]
+    calls += ["prelu(shared_axes=[1, 2])", "batch_normalization()", "rescaling(2, 1)", "maximum(0.5)", "minimum(0.5)"]
+    calls += ["maximum(b)", "minimum(b)", "add(b)", "multiply(b)", "max_pooling2d(2)", "average_pooling2d(2)"]
+    calls += [
+        "global_max_pooling2d()",
+        "global_average_pooling2d()",
+        "softmax()",
+        "up_sampling2d(2)",
+        "permute(3, 1, 2)",
+    ]
+    lines = [f"  from a {{ {call} }} as y{i}" for i, call in enumerate(calls)]
+    outputs = ", ".join(f"y{i}" for i in range(len(calls)))
+    text = "\n".join(
+        ["net nans {", "  input a: [4, 6, 3]", "  input b: [4, 6, 3]", *lines, f"  output {outputs}", "}", ""]
+    )
+    written = write(text, tmp_path)
+    a, b = written.inputs(6)
+    for image, number in enumerate([np.nan, np.inf, -np.inf]):
+        a[image, 1, 2, 1] = number
+        b[image + 3, 2, 3, 0] = number
+    with np.errstate(all="ignore"):
+        expected = reference.run(written.graph, written.weights, [a, b])
+    for call, got, value in zip(calls, written.module.load()(a, b), expected.values(), strict=True):
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(value), call)
+        np.testing.assert_array_equal(np.isposinf(got), np.isposinf(value), call)
+        np.testing.assert_array_equal(np.isneginf(got), np.isneginf(value), call)
+
+
+def test_nan_in_one_picture_stays_in_it(faces: Written) -> None:
+    net = faces.module.load()
+    (x,) = faces.inputs(70)
+    clean = net(x)
+    x[33, 2] = np.nan
+    got = net(x)
+    assert np.isnan(got[33]).any()
+    np.testing.assert_array_equal(np.delete(got, 33, 0), np.delete(clean, 33, 0))
+
+
+def test_pickled_net_needs_its_module(faces: Written) -> None:
+    assert faces.graph.name.encode() in pickle.dumps(faces.module.load())
