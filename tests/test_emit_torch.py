@@ -118,6 +118,18 @@ def test_one_module_takes_any_height_and_width(text, height, width):
     assert_close(graph, wanted, (channels_last(scripted.detach().numpy()),))
 
 
+@pytest.mark.parametrize("file", ["unet.py", "d2_waifu2x_upconv7.py", "d3_realesr_animevideo.py"])
+def test_exports_with_free_height_and_width(file):
+    (net,) = (net for net in NETS if net.golden == file)
+    graph = net.graph
+    weights = drawn_weights(graph)
+    free = ({axis: torch.export.Dim.AUTO for axis in (0, 2, 3)},)
+    program = torch.export.export(load_torch(graph, weights).model, (torch.zeros(2, 3, 24, 32),), dynamic_shapes=free)
+    x = drawn_inputs(graph, batch=1)[0]
+    result = program.module()(torch.from_numpy(channels_first(x))).detach().numpy()
+    assert_close(graph, expected(graph, weights, [x]), (channels_last(result),))
+
+
 def test_exports_to_onnx(tmp_path):
     import onnxruntime
 

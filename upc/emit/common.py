@@ -16,7 +16,7 @@ from upc.emit.layout import INDENT, WIDTH, Code, Names, literal
 from upc.emit.structure import Scope
 from upc.ir import Graph, Node, Value
 from upc.resources import directory
-from upc.shape import Shape, Size, show
+from upc.shape import Dim, Shape, Size, show
 from upc.source import Span
 
 
@@ -114,6 +114,13 @@ def base_name(source_name: str) -> str:
 def free_axes(shape: Shape) -> bool:
     """Whether a spatial axis is free."""
     return any(isinstance(dim, Size) for dim in shape[:-1])
+
+
+def difference(a: Dim, b: Dim) -> int:
+    """a - b, for sizes that differ by a number whatever their names stand for."""
+    left = a - b
+    assert isinstance(left, int), f"{a} - {b} depends on a free size"
+    return left
 
 
 def compact(values: Sequence[Any]) -> Any:

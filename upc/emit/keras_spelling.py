@@ -10,7 +10,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from upc.emit.common import CannotSay, Unsupported, compact, free_axes
+from upc.emit.common import CannotSay, Unsupported, compact, difference, free_axes
 from upc.emit.definitions import Step
 from upc.emit.layout import Code, literal
 from upc.ir import Layer, Node
@@ -184,17 +184,16 @@ def _conv_transpose(layer: ConvTranspose, node: Node) -> Steps:
             if crops == tuple(conv_transpose_crop(n, k, s, d, padding, None) for n, k, s, d in geometry):
                 fields["padding"] = _unless(padding, "valid")
                 return (Step("conv2d_transpose", fields), *_slope(layer.activation))
-        cut = []
-        for (before, size), (n, k, s, _) in zip(crops, geometry, strict=True):
-            cut.append((before, (n - 1) * s + max(k, s) - before - size))
+        written = [(n - 1) * s + max(k, s) for n, k, s, _ in geometry]
+        cut = [(before, difference(whole, before + size)) for (before, size), whole in zip(crops, written, strict=True)]
         if all(after >= 0 for _, after in cut):
             fields["padding"] = None
             crop = Step("cropping2d", {"cropping": _pairs(cut)}, suffix="cropping")
             return (Step("conv2d_transpose", fields), crop, *_slope(layer.activation))
-    cut = []
-    for (before, size), (n, k, s, d) in zip(crops, geometry, strict=True):
-        cut.append((before, (n - 1) * s + window_span(k, d) - before - size))
-    fields["crop"] = tuple(cut)
+    full = [(n - 1) * s + window_span(k, d) for n, k, s, d in geometry]
+    fields["crop"] = tuple(
+        (before, difference(whole, before + size)) for (before, size), whole in zip(crops, full, strict=True)
+    )
     fields["dilation_rate"] = _unless(compact(layer.dilation_rate), 1)
     fields["groups"] = _unless(layer.groups, 1)
     return (Step("transposed_convolution", fields), *_slope(layer.activation))
@@ -202,7 +201,7 @@ def _conv_transpose(layer: ConvTranspose, node: Node) -> Steps:
 
 def _pooling(macro: str, layer: MaxPooling | AveragePooling, node: Node) -> Steps:
     (shape,) = node.input_shapes
-    average = isinstance(layer, AveragePooling)
+    count_all = layer.count_include_padding if isinstance(layer, AveragePooling) else None
     strides = layer.strides
     assert strides is not None
     fields = {
@@ -214,15 +213,15 @@ def _pooling(macro: str, layer: MaxPooling | AveragePooling, node: Node) -> Step
         pairs = tuple(same_padding(n, k, s) for n, k, s in zip(shape, layer.pool_size, strides, strict=False))
     if layer.padding == "valid" or (pairs and not any(max(pair) for pair in pairs)):
         return (Step(macro, {**fields, "padding": None}),)
-    if layer.padding == "same" and not average:
+    if layer.padding == "same" and count_all is None:
         return (Step(macro, {**fields, "padding": "same"}),)
-    if average and layer.count_include_padding and pairs:
+    if count_all and pairs:
         return (
             Step("zero_padding2d", {"padding": _pairs(pairs)}, suffix="padding"),
             Step(macro, {**fields, "padding": None}),
         )
     # Keras on PyTorch repeats edge pixels where it averages over an uneven `same` padding.
-    fields["kind"] = "max" if not average else "mean" if layer.count_include_padding else "mean_inside"
+    fields["kind"] = "max" if count_all is None else "mean" if count_all else "mean_inside"
     fields["strides"] = compact(strides)
     fields["padding"] = pairs or "same"
     return (Step("padded_pooling", fields),)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from upc.emit.common import CannotSay, Unsupported, compact, free_axes
+from upc.emit.common import CannotSay, Unsupported, compact, difference, free_axes
 from upc.emit.definitions import Step
 from upc.emit.layout import Code, literal
 from upc.ir import Layer, Node
@@ -163,7 +163,6 @@ def _conv(layer: Conv | DepthwiseConv, node: Node) -> Steps:
     (shape,) = node.input_shapes
     before, padding = _padding(layer, node, layer.kernel_size, layer.dilation_rate)
     channels = shape[-1]
-    depthwise = isinstance(layer, DepthwiseConv)
     fields = {
         "in_channels": channels,
         "out_channels": node.output_shapes[0][-1],
@@ -171,7 +170,7 @@ def _conv(layer: Conv | DepthwiseConv, node: Node) -> Steps:
         "stride": _unless(compact(layer.strides), 1),
         "padding": padding,
         "dilation": _unless(compact(layer.dilation_rate), 1),
-        "groups": channels if depthwise else _unless(layer.groups, 1),
+        "groups": channels if isinstance(layer, DepthwiseConv) else _unless(layer.groups, 1),
         "bias": _unless(layer.use_bias, True),
     }
     return (*before, Step("conv2d", fields), *_activation(layer.activation, node))
@@ -183,12 +182,11 @@ def _conv_transpose(layer: ConvTranspose, node: Node) -> Steps:
     crops = layer.crops(shape)
     spans = [window_span(k, d) for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
     full = [(n - 1) * s + span for n, s, span in zip(shape, layer.strides, spans, strict=False)]
-    limits = [max(s, d) for s, d in zip(layer.strides, layer.dilation_rate, strict=True)]
-    beyond = [size - (whole - 2 * before) for (before, size), whole in zip(crops, full, strict=True)]
-    if all(isinstance(b, int) and 0 <= b < limit for b, limit in zip(beyond, limits, strict=True)):
+    beyond = [difference(size, whole - 2 * before) for (before, size), whole in zip(crops, full, strict=True)]
+    if all(0 <= b < limit for b, limit in zip(beyond, limits, strict=True)):
         padding, extra, cut = [before for before, _ in crops], beyond, []
     else:
-        ends = [whole - before - size for (before, size), whole in zip(crops, full, strict=True)]
+        ends = [difference(whole, before + size) for (before, size), whole in zip(crops, full, strict=True)]
         padding, extra = [0] * layer.rank, [max(0, -end) for end in ends]
         cut = [(before, max(0, end)) for (before, _), end in zip(crops, ends, strict=True)]
     fields = {
@@ -328,7 +326,7 @@ def _layer_normalization(layer: LayerNormalization, node: Node) -> Steps:
 def _group_normalization(layer: GroupNormalization | InstanceNormalization, node: Node) -> Steps:
     *spatial, channels = node.input_shapes[0]
     groups = layer.groups if isinstance(layer, GroupNormalization) else channels
-    fields = {
+    fields: dict[str, Any] = {
         "groups": groups,
         "channels": channels,
         "eps": layer.epsilon,
