@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
+from upc import pipeline
 from upc.diagnostics import EXIT_USAGE, error
-from upc.emit import numba
 from upc.files import write_atomic
 from upc.ir import Array, Graph
 
 
 def load_numba(graph: Graph, weights: Mapping[str, Array]) -> Callable[[Sequence[Array]], tuple[Array, ...]]:
     """The network as compiled code. Its module is kept in upc's cache, so that the next time is quick."""
-    net = import_file(_stored(numba.emit(graph), graph.name)).load(weights)
+    net = import_file(_stored(pipeline.emit(graph, "numba"), graph.name)).load(weights)
     single = len(graph.outputs) == 1
 
     def run(inputs: Sequence[Array]) -> tuple[Array, ...]:

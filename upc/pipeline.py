@@ -65,10 +65,11 @@ def graph(
 
 
 def plan(built: Graph) -> Plan:
-    """Stage 4, for Numba only: Graph to the steps that the module will take."""
+    """Stage 4, for Numba only: Graph, rewritten to be quick, to the steps that the module will take."""
+    from upc.passes import rewrite
     from upc.plan.lower import lower
 
-    return lower(built)
+    return lower(rewrite(built))
 
 
 def emit(built: Graph, target: str) -> str:

@@ -35,7 +35,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def emit(graph: Graph) -> str:
-    """The module's source. Raises UpcError where the target cannot do a layer."""
+    """The source of the module for a graph as it stands. Raises UpcError where the target cannot do a layer."""
     return emit_plan(lower(graph))
 
 
