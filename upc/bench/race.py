@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -85,6 +86,7 @@ def race(
     Each engine has so many `bursts` of so many `seconds`, in turn. `sizes` are the free ones, by name.
     Errors: UpcError for sizes that do not fit the net, or a Numba module that cannot be made.
     """
+    check_sizes(graph, [x.shape[1:] for x in random_inputs(graph, 1, sizes or {}, seed)])
     threads = threads or silicon.available_cores()
     engines, left_out = installed(against)
     versions = {"upc": __version__, "numpy": np.__version__}
@@ -204,6 +206,7 @@ class _Course:
             for worker, row in racers.values():
                 reply = worker.ask(do="burst", seconds=seconds)
                 row["bursts_s"].append(median(reply["seconds"]))
+                row["fastest_s"] = min(row.get("fastest_s", math.inf), *reply["seconds"])
                 row["rss_bytes"] = max(row["rss_bytes"], reply["rss_bytes"])
 
     def _start(self, name: str, batch: int, stack: ExitStack) -> tuple[Worker, Row]:
@@ -274,9 +277,9 @@ def _distance(outputs: Sequence[Array], expected: Sequence[Array], batch: int | 
     for got, right in zip(outputs, expected, strict=True):
         seen = got if batch is None else got[[0, -1]]
         if seen.shape != right.shape:
-            return float("inf")
+            return math.inf
         gap = np.abs(seen.astype(np.float64) - right).max(initial=0.0) / (np.abs(right).max(initial=0.0) or 1.0)
-        worst = max(worst, float(gap)) if np.isfinite(gap) else float("inf")
+        worst = max(worst, float(gap)) if np.isfinite(gap) else math.inf
     return worst
 
 

@@ -31,6 +31,7 @@ def describe(threads: int) -> dict[str, Any]:
         "architecture": platform.machine(),
         "cores": os.cpu_count(),
         "threads": threads,
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "python": platform.python_version(),
         "date": time.strftime("%Y-%m-%d"),
