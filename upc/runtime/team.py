@@ -133,10 +133,18 @@ def join(job: Any, spins: int) -> bool:
 
 @jit
 def leave(job: Any, seen: int) -> None:
-    """Go out of a job once its work is done, and wait until that job is closed."""
+    """Go out of a job once its work is done, and wait until that job is closed, if it was not when seen."""
     atomic_add(job, ACTIVE, -1)
-    while atomic_load(job, OPEN) == seen:
+    while seen % 2 == 1 and atomic_load(job, OPEN) == seen:
         relax()
+
+
+class Crew:
+    """A team's threads in one process: who leads them holds `busy`; each sleeps on a lock of its own."""
+
+    def __init__(self) -> None:
+        self.busy = threading.Lock()
+        self.sleeping: list[threading.Lock] = []
 
 
 class Team:
@@ -148,33 +156,32 @@ class Team:
 
     def __init__(self, work: Callable[[int, int], None], job: Any, helpers: int) -> None:
         self._work, self._job, self._helpers = work, job, helpers
-        self._sleeping: list[threading.Lock] = []
-        self._pid = 0
-        self._busy = threading.Lock()
+        self._crews: dict[int, Crew] = {}
 
     def run(self, prepare: Callable[[Any], None]) -> bool:
         """Do one job with all threads; False, and nothing done, if another caller has them."""
-        if self._pid != os.getpid():
-            self._restart()
-        if not self._busy.acquire(blocking=False):
+        # One for each process: after a fork the parent's threads are gone, and its locks as they were then.
+        crew = self._crews.setdefault(os.getpid(), Crew())
+        if not crew.busy.acquire(blocking=False):
             return False
         try:
+            if not crew.sleeping:
+                self._start(crew)
             prepare(self._job)
-            for asleep in self._sleeping:
+            for asleep in crew.sleeping:
                 if asleep.locked():
                     asleep.release()
             self._work(self._job.ctypes.data, 1)
         finally:
-            self._busy.release()
+            crew.busy.release()
         return True
 
-    def _restart(self) -> None:
-        self._pid, self._busy, self._sleeping = os.getpid(), threading.Lock(), []
+    def _start(self, crew: Crew) -> None:
         self._job[:HEADER] = 0
         for _ in range(self._helpers):
             asleep = threading.Lock()
             asleep.acquire()
-            self._sleeping.append(asleep)
+            crew.sleeping.append(asleep)
             threading.Thread(target=self._follow, args=(asleep,), daemon=True, name="upc").start()
 
     def _follow(self, asleep: threading.Lock) -> None:
