@@ -123,7 +123,7 @@ def test_exports_with_free_height_and_width(file):
     (net,) = (net for net in NETS if net.golden == file)
     graph = net.graph
     weights = drawn_weights(graph)
-    free = ({axis: torch.export.Dim.AUTO for axis in (0, 2, 3)},)
+    free = (dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO),)
     program = torch.export.export(load_torch(graph, weights).model, (torch.zeros(2, 3, 24, 32),), dynamic_shapes=free)
     x = drawn_inputs(graph, batch=1)[0]
     result = program.module()(torch.from_numpy(channels_first(x))).detach().numpy()
