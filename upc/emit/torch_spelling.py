@@ -183,7 +183,8 @@ def _conv_transpose(layer: ConvTranspose, node: Node) -> Steps:
     spans = [window_span(k, d) for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
     full = [(n - 1) * s + span for n, s, span in zip(shape, layer.strides, spans, strict=False)]
     beyond = [difference(size, whole - 2 * before) for (before, size), whole in zip(crops, full, strict=True)]
-    if all(0 <= b < limit for b, limit in zip(beyond, limits, strict=True)):
+    # PyTorch takes an output_padding below the dilation too, but not all that read its exported files do.
+    if all(0 <= b < stride for b, stride in zip(beyond, layer.strides, strict=True)):
         padding, extra, cut = [before for before, _ in crops], beyond, []
     else:
         ends = [difference(whole, before + size) for (before, size), whole in zip(crops, full, strict=True)]
