@@ -123,9 +123,10 @@ def test_stated_errors_hold_over_the_whole_range(
     assert off[worst] <= allowed[worst], (VALUES[rest][worst], got[rest][worst], expected[rest][worst])
 
 
+# gelu is x/2 times 1 + erf or tanh, so that their errors count x/2 times, up to where they saturate (5.5 and 5.3).
 ABSOLUTE = [
-    ("gelu", FUNCTIONS["gelu"], by_card("gelu"), 5e-7),
-    ("gelu_tanh", FUNCTIONS["gelu_tanh"], by_card("gelu", approximate=True), 5e-7),
+    ("gelu", FUNCTIONS["gelu"], by_card("gelu"), 1.4e-6),
+    ("gelu_tanh", FUNCTIONS["gelu_tanh"], by_card("gelu", approximate=True), 1.1e-6),
     ("hard_sigmoid", FUNCTIONS["hard_sigmoid"], by_card("hard_sigmoid"), 2e-7),
     ("hard_swish", FUNCTIONS["hard_swish"], by_card("hard_swish"), 2e-7),
     ("affine", lambda x: FUNCTIONS["affine"](x, 1.5, -0.25), lambda x: x * 1.5 - 0.25, 2e-7),
