@@ -105,9 +105,8 @@ class Worker:
 def _environment(threads: int, folder: Path) -> dict[str, str]:
     """Compiled code in the race's own folder, no graphics processor, and nothing that OpenMP reads.
 
-    The frameworks are told their number of threads by their own calls. Told by OMP_NUM_THREADS, PyTorch's
-    OpenMP waits actively at every barrier: where anything else runs on the machine, that makes it a
-    thousand times slower on small nets.
+    The frameworks are told their number of threads by their own calls; what a user's environment says to
+    OpenMP would reach some of them and not others.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_", "MKL_"))}
     return {
