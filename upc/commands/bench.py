@@ -73,6 +73,11 @@ def run(options: argparse.Namespace) -> int:
     if not options.quiet:
         for name, reason in result.left_out.items():
             print(f"upc: left out {name}: {reason}", file=sys.stderr)
+        busy = result.machine["load"]
+        if busy is not None and busy > 0.5:
+            print(
+                f"upc: the machine is busy (load {busy:.1f} before the race): repeat it when it is not", file=sys.stderr
+            )
     for words in result.disagreeing:
         print(f"upc: not timed: {words}", file=sys.stderr)
     absent = [name for name in result.left_out if name not in race.installed(against)[0]]
@@ -100,7 +105,7 @@ def _draw(path: Path, graph: Graph, result: Result) -> None:
         chart.Group(f"batch {batch}", {r["engine"]: r["median_s"] for r in result.rows if r["batch"] == batch})
         for batch in batches
     ]
-    drawn = chart.scene(f"{graph.name}: speed in the fastest other engine's", groups)
+    drawn = chart.scene(f"{graph.name}: speed (fastest other engine = 1)", groups)
     content = chart.svg(drawn) if path.suffix.lower() == ".svg" else chart.png(drawn)
     with shared.writing(path):
         write_atomic(path, content)
