@@ -47,9 +47,9 @@ lint: $(VENV)/.dev
 
 check: lint test
 
-# The long random comparison of the Numba target with the reference; `make test` draws a share of it.
+# Every configuration on every target; takes up to two hours, and goes on where it was stopped. `make test` runs a share.
 sweep: $(VENV)/.test
-	UPC_SWEEP=2000 $(BIN)/python -m pytest tests -k "random" -p no:cacheprovider
+	$(BIN)/python tests/sweep/sweep.py
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/gallery.py

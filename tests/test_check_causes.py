@@ -120,7 +120,7 @@ FAULTS = {
     "half-pixel": ("skips", "torch", [('"nearest-exact"', '"nearest"')], "half_pixel", "resizing"),
     "cubic coefficient": (
         "skips",
-        "keras[jax]",
+        "keras[torch]",
         [("cubic_coefficient=-0.75", "cubic_coefficient=-0.5")],
         "cubic coefficient",
         "up_sampling2d",
@@ -182,13 +182,13 @@ FAULTS = {
         "concatenate",
     ),
     "activation": ("vector", "torch", [(r"F\.relu\(", "F.silu(")], "activation", "conv2d_transpose"),
-    "crd/dcr in Keras": ("picture", "keras[jax]", [('order="crd"', 'order="dcr"')], "crd/dcr", "pixel_shuffle"),
-    "slope in Keras": ("picture", "keras[jax]", [("negative_slope=0.2", "negative_slope=0.3")], "slope", "leaky_relu"),
-    "epsilon in Keras": ("picture", "keras[jax]", [("epsilon=1e-05", "epsilon=0.001")], "epsilon",
+    "crd/dcr in Keras": ("picture", "keras[torch]", [('order="crd"', 'order="dcr"')], "crd/dcr", "pixel_shuffle"),
+    "slope in Keras": ("picture", "keras[torch]", [("negative_slope=0.2", "negative_slope=0.3")], "slope", "leaky_relu"),
+    "epsilon in Keras": ("picture", "keras[torch]", [("epsilon=1e-05", "epsilon=0.001")], "epsilon",
                          "batch_normalization_1"),
     "output_padding side in Keras": (
         "picture",
-        "keras[jax]",
+        "keras[torch]",
         [(r"Cropping2D\(\(\(1, 0\), \(1, 0\)\)", "Cropping2D(((0, 1), (0, 1))")],
         "output_padding side",
         "conv2d_transpose_1",
@@ -201,7 +201,7 @@ PROBLEMS = {name: pose(graph) for name, graph in GRAPHS.items()}
 
 @pytest.fixture(scope="module")
 def workers():
-    found = {target: Worker(target) for target in ("torch", "keras[jax]")}
+    found = {target: Worker(target) for target in ("torch", "keras[torch]")}
     yield found
     for worker in found.values():
         worker.close()
@@ -215,7 +215,7 @@ def judged(workers, net, target, text):
 
 
 @pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("target", ["torch", "keras[jax]"])
+@pytest.mark.parametrize("target", ["torch", "keras[torch]"])
 def test_nothing_is_wrong_with_what_is_emitted(workers, net, target):
     found = judged(workers, net, target, pipeline.emit(GRAPHS[net], target.partition("[")[0]))
     assert found.ok and not found.causes

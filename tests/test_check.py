@@ -1,0 +1,188 @@
+"""`upc check`: what it compares, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from upc import weights as canonical
+from upc.build import compile_source
+from upc.check import check, check_results, engines, pose
+from upc.check.bound import longest_sums
+from upc.check.compare import difference
+from upc.check.inner import first_parting
+from upc.check.problem import choose_sizes
+from upc.cli import main
+from upc.source import Source
+
+TEXT = """
+net small {
+  input image: [4, 5, 3]
+  conv2d_transpose(2, 3, strides=2, padding=same, activation=relu)
+  batch_normalization()
+  output large
+}
+"""
+
+FREE = """
+net free {
+  input image: [H, W, 3]
+  max_pooling2d() as half
+  up_sampling2d()
+  add(image)
+  output result
+}
+"""
+
+
+def graph_of(text):
+    return compile_source(Source("net.upc", text))
+
+
+@pytest.fixture
+def net(tmp_path):
+    path = tmp_path / "net.upc"
+    path.write_text(TEXT)
+    return path
+
+
+def test_targets_that_agree_end_with_0(net, capsys):
+    assert main(["check", str(net), "--targets", "reference,torch"]) == 0
+    said = capsys.readouterr().out
+    assert "reference - torch" in said and "all agree" in said and "bound of large" in said
+
+
+def test_json_holds_every_pair_and_nothing_else(net, capsys):
+    assert main(["check", str(net), "--targets", "reference,torch,onnxruntime", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {"ok", "pairs"} and found["ok"] is True
+    assert all(set(pair) == {"a", "b", "max_abs", "max_rel", "ulp"} for pair in found["pairs"])
+    assert [(pair["a"], pair["b"]) for pair in found["pairs"]] == [
+        ("reference", "torch"),
+        ("reference", "onnxruntime"),
+        ("torch", "onnxruntime"),
+    ]
+
+
+def test_a_mismatch_ends_with_1_and_names_its_cause(net, tmp_path, capsys):
+    main(["emit", str(net), "--target", "torch", "-o", str(tmp_path / "net.py")])
+    edited = tmp_path / "edited.py"
+    edited.write_text((tmp_path / "net.py").read_text().replace("eps=0.001", "eps=1e-05"))
+    arguments = ["check", str(net), "--targets", "reference,torch", "--source", f"torch={edited}"]
+    capsys.readouterr()
+    assert main(arguments) == 1
+    said = capsys.readouterr().out
+    assert "differs" in said and "epsilon 1e-05 in place of 0.001" in said
+    assert f"batch_normalization ({net}:5:3)" in said
+    assert main([*arguments, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["ok"] is False
+
+
+def test_a_target_that_is_not_installed_ends_with_4(net, monkeypatch, capsys):
+    found = engines.importlib.util.find_spec
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
+    assert main(["check", str(net), "--targets", "reference,torch"]) == 4
+    assert "needs torch, which is not installed" in capsys.readouterr().err
+
+
+def test_without_targets_what_is_left_out_is_said(monkeypatch):
+    found = engines.importlib.util.find_spec
+    gone = ("numba", "torch", "keras")
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None if name in gone else found(name))
+    chosen, left_out = engines.choose(None)
+    assert chosen == ("reference",)
+    assert left_out["numba"] == "numba" and left_out["keras[jax]"] == "keras" and left_out["onnxruntime"] == "torch"
+
+
+def test_a_check_that_compared_nothing_is_not_ok():
+    posed = pose(graph_of(TEXT))
+    alone = check_results(posed, ["reference"], {})
+    assert not alone.ok and alone.exit_code == 1
+    failed = check_results(posed, ["reference", "torch"], {"torch": engines.Failure("it stopped")})
+    assert not failed.ok and failed.exit_code == 1
+
+
+def test_keras_stands_for_all_its_backends():
+    assert engines.choose(["keras"])[0] == ("keras[tensorflow]", "keras[jax]", "keras[torch]")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--targets", "pytorch"], ["--targets", ","], ["--size", "H"], ["--size", "Q=3"]]
+)
+def test_wrong_use_ends_with_2(net, arguments, capsys):
+    assert main(["check", str(net), *arguments]) == 2
+    assert "error" in capsys.readouterr().err
+
+
+def test_one_target_alone_is_compared_with_the_reference():
+    found = check(graph_of(TEXT), targets=["torch"])
+    assert found.ok and found.targets == ("reference", "torch")
+
+
+def test_weights_from_a_file_are_used(net, tmp_path, capsys):
+    graph = graph_of(TEXT)
+    path = tmp_path / "w.safetensors"
+    canonical.save(path, canonical.initialize(graph, 3))
+    assert main(["check", str(net), "--weights", str(path), "--targets", "reference,torch"]) == 0
+    path.write_bytes(b"no weights")
+    assert main(["check", str(net), "--weights", str(path), "--targets", "reference,torch"]) != 0
+
+
+def test_free_sizes_are_chosen_so_that_the_net_can_work():
+    sizes = choose_sizes(graph_of(FREE), {})
+    assert sizes["H"] % 2 == 0 and sizes["W"] % 2 == 0 and sizes["H"] != sizes["W"]
+    assert choose_sizes(graph_of(FREE), {"H": 12})["H"] == 12
+
+
+def test_a_size_that_the_net_cannot_work_with_is_refused(tmp_path, capsys):
+    path = tmp_path / "free.upc"
+    path.write_text(FREE)
+    assert main(["check", str(path), "--targets", "reference,torch", "--size", "H=6,W=8"]) == 0
+    assert main(["check", str(path), "--targets", "reference,torch", "--size", "H=7,W=8"]) == 2
+
+
+def test_made_up_weights_are_never_constant():
+    posed = pose(graph_of(TEXT))
+    assert all(array.std() > 0 for array in posed.weights.values())
+    assert (posed.weights["batch_normalization.moving_variance"] > 0).all()
+
+
+def test_the_longest_sum_is_that_of_the_longest_way():
+    graph = graph_of(TEXT)
+    # 1 for the input, 3*3*3 products and a bias, 1 for the normalization.
+    assert longest_sums(graph, {})[graph.outputs[0].value.name] == 1 + 28 + 1
+
+
+def test_the_layer_in_which_a_target_parts_is_found():
+    # The target is right; the reference is made to disagree from the second layer on.
+    posed = pose(graph_of(TEXT))
+    values = dict(posed.values)
+    values["batch_normalization"] = values["batch_normalization"] + 0.1
+    wrong = type(posed)(posed.graph, posed.weights, posed.inputs, posed.sizes, values, posed.bounds)
+    parting = first_parting(wrong, "torch")
+    assert parting is not None and parting.node.path == "batch_normalization"
+    assert first_parting(posed, "torch") is None
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "max_abs", "ulp"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], 0.0, 0),
+        ([1.0], [np.nextafter(np.float32(1), np.float32(2))], 2.0**-23, 1),
+        ([0.0], [-0.0], 0.0, 0),
+        ([np.nan, np.inf], [np.nan, np.inf], 0.0, 0),
+        ([np.nan], [1.0], np.inf, 2**32),
+        ([np.inf], [-np.inf], np.inf, 2**32),
+        ([1e-45], [-1e-45], 2.8e-45, 2),
+    ],
+)
+def test_differences(a, b, max_abs, ulp):
+    found = difference(np.array(a, np.float32), np.array(b, np.float32))
+    assert found.max_abs == pytest.approx(max_abs, rel=0.01) and found.ulp == ulp
+
+
+def test_shapes_that_differ_are_a_difference():
+    found = difference(np.zeros((1, 2)), np.zeros((2, 1)))
+    assert found.max_abs == np.inf and found.shapes == ((1, 2), (2, 1))
