@@ -219,14 +219,15 @@ def _words(demand: Demand, sentences: list[str]) -> str:
 
 def _sample(graph: Graph, free: list[str]) -> dict[str, int]:
     """Values of the free sizes that the net allows: kernels of unknown sizes are shaped by them."""
-    from itertools import product
+    from itertools import chain, islice, product
 
     from upc.shape import evaluate
 
     if not free:
         return {}
     candidates = [64, 96, 128, 72, 60, 100, 63, 65, *range(1, 257)]
-    for sizes in [(n,) * len(free) for n in candidates] + list(product(candidates[:24], repeat=len(free)))[:20000]:
+    alike = ((n,) * len(free) for n in candidates)
+    for sizes in chain(alike, islice(_product(candidates[:24], len(free)), 20000)):
         bound = dict(zip(free, sizes, strict=True))
         gaps = [(d.kind, evaluate(d.left, bound) - evaluate(d.right, bound)) for d in graph.demands]
         if all(gap == 0 if kind == "equal" else gap >= 0 for kind, gap in gaps):
