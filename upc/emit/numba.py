@@ -227,7 +227,7 @@ def _sample(graph: Graph, free: list[str]) -> dict[str, int]:
         return {}
     candidates = [64, 96, 128, 72, 60, 100, 63, 65, *range(1, 257)]
     alike = ((n,) * len(free) for n in candidates)
-    for sizes in chain(alike, islice(_product(candidates[:24], len(free)), 20000)):
+    for sizes in chain(alike, islice(product(candidates[:24], repeat=len(free)), 20000)):
         bound = dict(zip(free, sizes, strict=True))
         gaps = [(d.kind, evaluate(d.left, bound) - evaluate(d.right, bound)) for d in graph.demands]
         if all(gap == 0 if kind == "equal" else gap >= 0 for kind, gap in gaps):
