@@ -34,11 +34,11 @@ def source(net: str) -> Path:
     return Path(__file__).with_name(NETS[net])
 
 
-def emitted(net: str, target: str, folder: Path) -> ModuleType:
-    """The module that `upc emit` writes, imported."""
-    path = folder / f"{net}_{target}.py"
-    if cli.main(["emit", str(source(net)), "--target", target, "-o", str(path)]):
-        raise SystemExit(f"upc emit {net} --target {target} failed")
+def emitted(file: Path, target: str, folder: Path) -> ModuleType:
+    """The module that `upc emit` writes for a .upc file, imported."""
+    path = folder / f"{file.stem}_{target}.py"
+    if cli.main(["emit", str(file), "--target", target, "-o", str(path)]):
+        raise SystemExit(f"upc emit {file} --target {target} failed")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -57,7 +57,7 @@ def train_keras(net: str, folder: Path, data: tuple[np.ndarray, np.ndarray], epo
     import keras
 
     keras.utils.set_random_seed(5)
-    module = emitted(net, "keras", folder)
+    module = emitted(source(net), "keras", folder)
     (build,) = (f for name, f in vars(module).items() if name.startswith("build_"))
     model = build()
     train, held_out = data
@@ -79,7 +79,7 @@ def train_torch(net: str, folder: Path, data: tuple[np.ndarray, np.ndarray], epo
     from torch.nn.functional import binary_cross_entropy
 
     torch.manual_seed(5)
-    module = emitted(net, "torch", folder)
+    module = emitted(source(net), "torch", folder)
     model = torch_class(module)()
     train, held_out = (torch.from_numpy(part.transpose(0, 3, 1, 2).copy()) for part in data)
     optimiser = torch.optim.Adam(model.parameters(), lr=RATE, eps=1e-7)  # Keras's epsilon

@@ -30,8 +30,8 @@ from upc.ir import Array, Graph
 from upc.layers import LAYERS
 from upc.layers.examples import as_source
 from upc.load_frameworks import channels_first, channels_last
-from upc.pipeline import read, tree
 from upc.pipeline import graph as build_graph
+from upc.pipeline import read, tree
 from upc.reference import run
 from upc.source import Source
 from upc.weights import load, save
