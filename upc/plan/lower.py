@@ -456,10 +456,10 @@ class _Lowering:
             if axis == 2:
                 self.slices[part] = (source, 0, 0, offset[2])
             else:
-                starts = tuple(offset)
-                if not all(isinstance(n, int) for n in starts):
-                    raise unsupported(node, "a free size cut in parts")
-                self._add(self._step("Gather", node, source, part, {"move": ("slice", starts, (1, 1, 1))}))
+                # A copy, not the place itself: around it readers want zeros, not the neighbouring part.
+                cut = self._new(f"{value.name} cut", size)
+                self.slices[cut] = (source, offset[0], offset[1], 0)
+                self._add(self._step("Gather", node, cut, part, {"move": _STAY}))
             self.place[value.name] = part
             offset[axis] = offset[axis] + size[axis]
 
