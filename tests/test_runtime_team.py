@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numba import njit, types
 
-from upc.ir import Array
 from upc.runtime.team import (
     HEADER,
+    JOB,
     OPEN,
     SPINS,
     Team,
@@ -26,6 +26,7 @@ from upc.runtime.team import (
     join,
     lead,
     leave,
+    relax,
     take,
 )
 
@@ -33,21 +34,25 @@ STEPS, TASKS = 24, 40
 COUNTERS = HEADER  # 16 cells for each step, as a network has them
 DONE = COUNTERS + 16 * STEPS  # how often each task was done
 EARLY = DONE + STEPS * TASKS  # tasks that found one of the step before undone
-CELLS = EARLY + 8
+HELD = EARLY + 8  # while this is set, tasks wait
+CELLS = HELD + 8
 
 
 @njit(types.void(types.int64, types.int64), nogil=True)
 def work(address: int, leader: int) -> None:
-    job = integers(address)
+    gate = integers(address)
     while True:
         if leader:
-            lead(job)
-        elif not join(job, SPINS):
+            lead(gate)
+        elif not join(gate, SPINS):
             return
-        seen = atomic_load(job, OPEN)
+        seen = atomic_load(gate, OPEN)
+        job = integers(gate[JOB])
         for step in range(STEPS):
             task = take(job, COUNTERS + 16 * step, TASKS)
             while task >= 0:
+                while atomic_load(job, HELD) == 1:
+                    relax()
                 if step > 0:
                     for other in range(TASKS):
                         if atomic_load(job, DONE + (step - 1) * TASKS + other) == 0:
@@ -58,101 +63,75 @@ def work(address: int, leader: int) -> None:
                 finished(job, COUNTERS + 16 * step)
                 task = take(job, COUNTERS + 16 * step, TASKS)
         if leader:
-            close(job)
+            close(gate)
             return
-        leave(job, seen)
+        leave(gate, seen)
 
 
-def clear(job: Array) -> None:
-    job[HEADER:] = 0
+class Jobs:
+    """A team and a job of one caller."""
 
+    def __init__(self, team: Team) -> None:
+        self.team, self.job = team, np.zeros(CELLS, np.int64)
 
-def check(job: Array) -> None:
-    np.testing.assert_array_equal(job[DONE:EARLY], 1)
-    assert job[EARLY] == 0
+    def run(self, held: bool = False) -> bool:
+        """Do the job from its beginning, and check that it was done as it must be, if the team was free."""
+        self.job[HEADER:] = 0
+        self.job[HELD] = held
+        done = self.team.run(self.job.ctypes.data)
+        if done:
+            np.testing.assert_array_equal(self.job[DONE:EARLY], 1)
+            assert self.job[EARLY] == 0
+        return done
 
 
 @pytest.mark.parametrize("helpers", [0, 1, 3, 7])
 def test_every_task_is_done_once_and_in_its_turn(helpers: int) -> None:
-    job = np.zeros(CELLS, np.int64)
-    team = Team(work, job, helpers)
+    jobs = Jobs(Team(work, helpers))
     for _ in range(40):
-        assert team.run(clear)
-        check(job)
+        assert jobs.run()
 
 
 def test_a_team_that_slept_wakes() -> None:
-    job = np.zeros(CELLS, np.int64)
-    team = Team(work, job, 2)
+    jobs = Jobs(Team(work, 2))
     for _ in range(3):
-        assert team.run(clear)
-        check(job)
+        assert jobs.run()
         time.sleep(0.15)
 
 
 def test_one_caller_at_a_time_has_the_team() -> None:
-    job = np.zeros(CELLS, np.int64)
-    team = Team(work, job, 2)
-    inside = threading.Event()
-    go_on = threading.Event()
-
-    def slowly(cells: Array) -> None:
-        clear(cells)
-        inside.set()
-        go_on.wait(30)
-
+    team = Team(work, 2)
+    first, second = Jobs(team), Jobs(team)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(team.run, slowly)
-        assert inside.wait(30)
-        assert not team.run(clear), "the team is taken"
-        go_on.set()
-        assert first.result(60)
-    check(job)
-    assert team.run(clear)
+        running = pool.submit(first.run, held=True)
+        while not first.job[COUNTERS]:  # until a task has been taken
+            time.sleep(0.001)
+        assert not second.run(), "the team is taken"
+        first.job[HELD] = 0
+        assert running.result(60)
+    assert second.run()
 
 
 @pytest.mark.parametrize("turn", range(5))
 def test_many_first_callers_start_one_team(turn: int) -> None:
     before = threading.active_count()
-    job = np.zeros(CELLS, np.int64)
-    team = Team(work, job, 3)
+    team = Team(work, 3)
     barrier = threading.Barrier(8)
 
     def call(_: int) -> int:
+        jobs = Jobs(team)
         barrier.wait()
-        done = 0
-        for _ in range(5):
-            done += team.run(clear_and_check)
-        return done
-
-    def clear_and_check(cells: Array) -> None:
-        clear(cells)
+        return sum(jobs.run() for _ in range(5))
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(call, range(8))) >= 1
-    check(job)
     assert threading.active_count() <= before + 3
-
-
-def test_what_prepare_raises_is_the_callers_and_the_team_goes_on() -> None:
-    job = np.zeros(CELLS, np.int64)
-    team = Team(work, job, 1)
-
-    def fail(cells: Array) -> None:
-        raise KeyError("mine")
-
-    with pytest.raises(KeyError, match="mine"):
-        team.run(fail)
-    assert team.run(clear)
-    check(job)
 
 
 def test_idle_threads_sleep() -> None:
     """Long after the last job no thread of the team uses the processor."""
-    job = np.zeros(CELLS, np.int64)
-    teams = [Team(work, np.zeros(CELLS, np.int64), 2) for _ in range(4)] + [Team(work, job, 2)]
-    for team in teams * 10:
-        assert team.run(clear)
+    for jobs in [Jobs(Team(work, 2)) for _ in range(5)] * 10:
+        assert jobs.run()
     time.sleep(0.5)
     before = time.process_time()
     time.sleep(0.5)
@@ -177,13 +156,11 @@ def test_a_job_seen_closed_is_not_waited_for() -> None:
 
 
 def test_a_forked_process_has_threads_of_its_own() -> None:
-    job = np.zeros(CELLS, np.int64)
-    team = Team(work, job, 2)
-    assert team.run(clear)
+    jobs = Jobs(Team(work, 2))
+    assert jobs.run()
     child = os.fork()
     if child == 0:
         done: Callable[[int], None] = os._exit
-        done(0 if team.run(clear) and (job[DONE:EARLY] == 1).all() and job[EARLY] == 0 else 1)
+        done(0 if jobs.run() else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert team.run(clear)
-    check(job)
+    assert jobs.run()

@@ -91,7 +91,7 @@ def profile(
     limits = _limits(threads)
     module = _import(timed_source(pipeline.emit(graph, "numba")), graph.name)
     stamps = np.zeros(1 + len(module.NETWORK.steps), np.int64)
-    work = _Stamped(module.work, 8 * (module.EXTERNALS - 1), stamps)
+    work = _Stamped(module.work, module.JOB, module.EXTERNALS - 1, stamps)
     net = module.load_network(module.NETWORK, module.__name__, module.__file__, work, arrays, threads)
     call_s, ticks, rate = _run(net, inputs, stamps)
     batch = len(inputs[0])
@@ -148,15 +148,16 @@ class _Stamps(ast.NodeTransformer):
 class _Stamped:
     """The module's entry, told where the stamps stand before each job."""
 
-    def __init__(self, work: Any, cell_bytes: int, stamps: Array) -> None:
-        self._work, self._cell_bytes, self._stamps = work, cell_bytes, stamps
+    def __init__(self, work: Any, job: int, cell: int, stamps: Array) -> None:
+        self._work, self._job, self._cell, self._stamps = work, job, cell, stamps
 
     def ready(self) -> None:
         self._work.ready()
 
     def __call__(self, address: int, leader: int) -> None:
         if leader:
-            ctypes.c_int64.from_address(address + self._cell_bytes).value = self._stamps.ctypes.data
+            job = ctypes.c_int64.from_address(address + 8 * self._job).value
+            ctypes.c_int64.from_address(job + 8 * self._cell).value = self._stamps.ctypes.data
         self._work(address, leader)
 
 

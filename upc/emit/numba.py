@@ -20,8 +20,8 @@ from upc.shape import Dim, Shape, show
 
 RUNTIME = (
     *("subroutine", "vectors", "tile", "team", "layout", "cache"),
-    *("epilogue", "patches", "phases", "tiling", "convolution"),
-    *("rows", "moving", "windows", "normalizing", "network"),
+    *("epilogue", "patches", "phases", "tiling", "rows", "minimal", "convolution"),
+    *("moving", "windows", "normalizing", "network", "net"),
 )
 """The modules of `upc.runtime` that a generated module carries, in an order in which each rests on earlier ones."""
 
@@ -111,7 +111,6 @@ def carried_runtime() -> tuple[tuple[str, ...], str]:
             body = node.end_lineno or 0
         heading = textwrap.fill(ast.get_docstring(tree) or "", 98, initial_indent="# ", subsequent_indent="# ")
         parts.append("# " + "-" * 98 + "\n" + heading + "\n\n\n" + "\n".join(lines[body:]).strip())
-    members = {m: n for m, n in members.items() if n}
     lines_of = [(line.split()[1].split(".")[0], line) for line in sorted(plain)]
     lines_of += [(m.split(".")[0], f"from {m} import {', '.join(sorted(n))}") for m, n in sorted(members.items())]
     standard = [line for package, line in lines_of if package in sys.stdlib_module_names]

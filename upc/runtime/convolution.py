@@ -11,6 +11,7 @@ import numpy as np
 
 from upc.runtime.epilogue import BatchNorm, rim_section
 from upc.runtime.layout import Machine, Picture, Table, View, Weights
+from upc.runtime.minimal import filter_values
 from upc.runtime.patches import Pair, Patch, choose_patch, choose_vectors, most_rows
 from upc.runtime.phases import Phase, Phases, convolution_phases, fold, transposed_phases, upsampled_phases
 from upc.runtime.tile import (
@@ -33,8 +34,8 @@ class Convolution:
 
     `form` is how the kernel meets the pixels: "convolution", "transposed" or "upsampled" (each source pixel
     first repeated `size` times). `layout` is how the canonical array is read as (row, column, input, output):
-    "conv", "conv_transpose", "dense", "spread" (dense that makes a whole picture) or "gather" (dense that
-    reads a whole picture). `shuffle` moves blocks of channels into space. `then` are the operations after it.
+    "conv", "conv_transpose", "dense", "spread" (dense that makes a whole picture), "gather" (dense that
+    reads a whole picture) or "minimal" (one group for each pair of points of minimal filtering). `shuffle` moves blocks of channels into space. `then` are the operations after it.
     """
 
     name: str
@@ -100,6 +101,8 @@ class Convolution:
         h, w = self.kernel
         if self.layout == "conv":
             return given
+        if self.layout == "minimal":
+            return filter_values(given)
         if self.layout == "conv_transpose":
             parts = np.split(given, self.groups, axis=3)
             return np.concatenate([part.transpose(0, 1, 3, 2) for part in parts], axis=3)
@@ -298,7 +301,8 @@ class CompiledConvolution:
         adds = images * work_each * depth * step.outputs * self.folded
         wanted = 1 if adds < TASK_MULTIPLY_ADDS else 4 * threads
         rows_of_tiles = -(-max(rows for rows, _ in forms) // patch.rows)
-        chunks, work = _split(len(panels), images, rows_of_tiles, patch, weight_bytes, 4 * source.image, wanted)
+        by_pixels = weight_bytes <= SMALL_WEIGHTS_BYTES and step.layout != "minimal" or len(panels) == 1
+        chunks, work = _split(len(panels), images, rows_of_tiles, patch, by_pixels, 4 * source.image, wanted)
 
         tiles: list[list[int]] = []
         bounds: list[int] = []
@@ -348,11 +352,11 @@ def _runs(phase: Phase, source: View, depth: int, merge: bool) -> list[tuple[int
 
 
 def _split(
-    panels: int, images: int, rows_of_tiles: int, patch: Patch, weight_bytes: int, source_bytes: int, wanted: int
+    panels: int, images: int, rows_of_tiles: int, patch: Patch, by_pixels: bool, source_bytes: int, wanted: int
 ) -> tuple[int, list[list[int]]]:
-    """Chunks of rows, and the tasks: by pixels where the weights stay in the cache, by weights otherwise."""
+    """Chunks of rows, and the tasks: by pixels (where the weights stay in the cache) or by weights."""
     groups = -(-images // patch.images)
-    if weight_bytes <= SMALL_WEIGHTS_BYTES or panels == 1:
+    if by_pixels:
         chunks = min(rows_of_tiles, max(1, -(-wanted // groups), source_bytes // SOURCE_CHUNK_BYTES))
         work = []
         for n in range(0, images, patch.images):

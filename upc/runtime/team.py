@@ -6,7 +6,8 @@ thread waits for another to arrive: one that wakes late finds less to do, and on
 
 The threads are Python threads that stay in compiled code, without the interpreter lock, while there is
 work; idle ones watch for more for a fraction of a millisecond and then sleep. A `job` is an int64 array:
-its first cells are the counters below, the rest belongs to the network.
+its first cells are a gate, the rest belongs to the network. The gate that a team watches is one of its
+own, and says where the job is.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from upc.runtime.subroutine import FLOATS, INTEGERS, jit
 
-OPEN, ACTIVE, HEADER = 0, 8, 16  # a cache line of 8 cells each
+OPEN, ACTIVE, JOB, HEADER = 0, 8, 16, 24  # a cache line of 8 cells each
 SPINS = 20_000
 
 
@@ -105,37 +107,37 @@ def finished(job: Any, counter: int) -> None:
 
 
 @jit
-def lead(job: Any) -> None:
-    """Open the job to the other threads."""
-    atomic_add(job, OPEN, 1)
+def lead(gate: Any) -> None:
+    """Open the gate to the other threads."""
+    atomic_add(gate, OPEN, 1)
 
 
 @jit
-def close(job: Any) -> None:
-    """Close the job and wait until no other thread looks at it."""
-    atomic_add(job, OPEN, 1)
-    while atomic_load(job, ACTIVE) > 0:
+def close(gate: Any) -> None:
+    """Close the gate and wait until no other thread looks at it."""
+    atomic_add(gate, OPEN, 1)
+    while atomic_load(gate, ACTIVE) > 0:
         relax()
 
 
 @jit
-def join(job: Any, spins: int) -> bool:
-    """Wait for the job to be open and enter it; False if it stays closed for so many looks."""
+def join(gate: Any, spins: int) -> bool:
+    """Wait for the gate to be open and enter it; False if it stays closed for so many looks."""
     for _ in range(spins):
-        if atomic_load(job, OPEN) % 2 == 1:
-            atomic_add(job, ACTIVE, 1)
-            if atomic_load(job, OPEN) % 2 == 1:
+        if atomic_load(gate, OPEN) % 2 == 1:
+            atomic_add(gate, ACTIVE, 1)
+            if atomic_load(gate, OPEN) % 2 == 1:
                 return True
-            atomic_add(job, ACTIVE, -1)
+            atomic_add(gate, ACTIVE, -1)
         relax()
     return False
 
 
 @jit
-def leave(job: Any, seen: int) -> None:
-    """Go out of a job once its work is done, and wait until that job is closed, if it was not when seen."""
-    atomic_add(job, ACTIVE, -1)
-    while seen % 2 == 1 and atomic_load(job, OPEN) == seen:
+def leave(gate: Any, seen: int) -> None:
+    """Go out of a gate once its work is done, and wait until that gate is closed, if it was not when seen."""
+    atomic_add(gate, ACTIVE, -1)
+    while seen % 2 == 1 and atomic_load(gate, OPEN) == seen:
         relax()
 
 
@@ -144,47 +146,48 @@ class Crew:
 
     def __init__(self) -> None:
         self.busy = threading.Lock()
+        self.gate = np.zeros(HEADER, np.int64)
+        self.address = self.gate.ctypes.data
         self.sleeping: list[threading.Lock] = []
 
 
 class Team:
     """The threads that help one network, started when first wanted and again after a fork.
 
-    `work(address, leader)` is compiled code for the job at an address: with `leader` 1 it does one job and
-    returns, with 0 it follows until there has been nothing to do for a while.
+    `work(address, leader)` is compiled code for the gate at an address: with `leader` 1 it does the gate's
+    job and returns, with 0 it follows until there has been nothing to do for a while.
     """
 
-    def __init__(self, work: Callable[[int, int], None], job: Any, helpers: int) -> None:
-        self._work, self._job, self._helpers = work, job, helpers
+    def __init__(self, work: Callable[[int, int], None], helpers: int) -> None:
+        self._work, self._helpers = work, helpers
         self._crews: dict[int, Crew] = {}
 
-    def run(self, prepare: Callable[[Any], None]) -> bool:
-        """Do one job with all threads; False, and nothing done, if another caller has them."""
+    def run(self, job: int) -> bool:
+        """Do the job at an address with all threads; False, and nothing done, if another caller has them."""
         # One for each process: after a fork the parent's threads are gone, and its locks as they were then.
-        crew = self._crews.setdefault(os.getpid(), Crew())
+        crew = self._crews.get(os.getpid()) or self._crews.setdefault(os.getpid(), Crew())
         if not crew.busy.acquire(blocking=False):
             return False
         try:
             if not crew.sleeping:
                 self._start(crew)
-            prepare(self._job)
+            crew.gate[JOB] = job
             for asleep in crew.sleeping:
                 if asleep.locked():
                     asleep.release()
-            self._work(self._job.ctypes.data, 1)
+            self._work(crew.address, 1)
         finally:
             crew.busy.release()
         return True
 
     def _start(self, crew: Crew) -> None:
-        self._job[:HEADER] = 0
         for _ in range(self._helpers):
             asleep = threading.Lock()
             asleep.acquire()
             crew.sleeping.append(asleep)
-            threading.Thread(target=self._follow, args=(asleep,), daemon=True, name="upc").start()
+            threading.Thread(target=self._follow, args=(crew, asleep), daemon=True, name="upc").start()
 
-    def _follow(self, asleep: threading.Lock) -> None:
+    def _follow(self, crew: Crew, asleep: threading.Lock) -> None:
         while True:
             asleep.acquire()
-            self._work(self._job.ctypes.data, 0)
+            self._work(crew.address, 0)

@@ -1,0 +1,273 @@
+"""The object that a user calls: a network with its weights, its memory and its threads."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from upc.runtime.layout import Weights, aligned
+from upc.runtime.network import (
+    ARENA,
+    BATCH,
+    CHUNK,
+    EXTERNALS,
+    MOST_CHUNKS,
+    MOST_IMAGES,
+    PAIR,
+    TABLE,
+    WEIGHTS,
+    Geometry,
+    Network,
+)
+from upc.runtime.team import JOB, Team
+
+KEPT_CALLS, KEPT_GEOMETRIES, KEPT_SEATS = 64, 16, 4  # of other sizes, or of calls at the same time
+
+
+def available_cores() -> int:
+    """Cores this process may use, or `UPC_NUM_THREADS` if that is set."""
+    wanted = os.environ.get("UPC_NUM_THREADS")
+    if wanted:
+        return max(1, int(wanted))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class Seat:
+    """The memory of one call at a time: its job, with counters, and its arena."""
+
+    job: np.ndarray
+    arena: np.ndarray
+    address: int
+    geometry: Geometry | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is known of a call from the shapes of its arrays."""
+
+    batch: int
+    shapes: tuple[tuple[int, ...], ...]
+    image_floats: tuple[int, ...]
+    geometry: Geometry
+
+
+class Net:
+    """A network with its weights: call it with float32 arrays, channels last, a batch axis in front.
+
+    Returns an array, or a tuple of them where the network has several outputs. Raises TypeError for a wrong
+    dtype and ValueError for a wrong shape. It may be called from several threads at once, pickled, and used
+    after a fork; its results do not depend on the number of threads or on what else is in a batch.
+    """
+
+    def __init__(
+        self, network: Network, module: str, work: Any, weights: Mapping[str, np.ndarray], threads: int | None = None
+    ) -> None:
+        work.ready()
+        self.network, self.weights = network, dict(weights)
+        self.threads = available_cores() if threads is None else max(1, threads)
+        self._module, self._work, self._wanted_threads = module, work, threads
+        self._compiled = network.compiled()
+        packed = Weights()
+        for step in self._compiled:
+            step.pack(self.weights, packed)
+        self._packed = packed.array()
+        self._calls: OrderedDict[Any, Call] = OrderedDict()
+        self._geometries: OrderedDict[Any, Geometry] = OrderedDict()
+        self._seats: list[Seat] = []
+        self._lock = threading.Lock()
+        self._team = Team(work, self.threads - 1) if self.threads > 1 else None
+
+    def __reduce__(self) -> Any:
+        return _again, (self._module, self.weights, self._wanted_threads)
+
+    def __repr__(self) -> str:
+        ins = ", ".join(f"{p.name} {_shape_text(p.shape)}" for p in self.network.inputs)
+        outs = ", ".join(f"{p.name} {_shape_text(p.shape)}" for p in self.network.outputs)
+        return f"<{self.network.name}: {ins} -> {outs}>"
+
+    def __call__(self, *arrays: np.ndarray, out: np.ndarray | tuple[np.ndarray, ...] | None = None) -> Any:
+        """Run the network. `out` may give the array (or tuple of arrays) to write to."""
+        given = self._accept(arrays)
+        key = tuple([array.shape for array in given])
+        call = self._calls.get(key) or self._new_call(key)
+        made = self._results(call.shapes, out)
+        if call.batch:
+            self._run(call, [*given, *made])
+        return made[0] if len(made) == 1 else tuple(made)
+
+    def _accept(self, arrays: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+        """The inputs as contiguous arrays, if there are as many as must be and all are float32."""
+        ports = self.network.inputs
+        if len(arrays) != len(ports):
+            names = ", ".join(p.name for p in ports)
+            raise TypeError(f"{self.network.name} takes {len(ports)} array(s) ({names}), got {len(arrays)}")
+        for port, array in zip(ports, arrays, strict=True):
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"{port.name} must be a NumPy array, got {type(array).__name__}")
+            if array.dtype != np.float32:
+                raise TypeError(f"{port.name} must be float32, got {array.dtype}")
+        return [np.ascontiguousarray(array) for array in arrays]
+
+    def _new_call(self, given: tuple[tuple[int, ...], ...]) -> Call:
+        """Check the inputs' shapes and work out what follows from them."""
+        free: dict[str, int] = {}
+        ports = self.network.inputs
+        for port, shape in zip(ports, given, strict=True):
+            fits = len(shape) == len(port.shape) + 1
+            for size, expected in zip(shape[1:], port.shape, strict=False):
+                if isinstance(expected, str):
+                    fits = fits and size > 0 and free.setdefault(expected, size) == size
+                else:
+                    fits = fits and size == expected
+            if not fits:
+                raise ValueError(f"{port.name} must have shape (batch, {_shape_text(port.shape)[1:]}, got {shape}")
+            if shape[0] != given[0][0]:
+                raise ValueError(f"{port.name} has a batch of {shape[0]}, {ports[0].name} one of {given[0][0]}")
+        for holds, words in self.network.demands(**free):
+            if not holds:
+                sizes = ", ".join(f"{name} = {size}" for name, size in free.items())
+                raise ValueError(f"{words} (got {sizes})")
+        batch = given[0][0]
+        results = self.network.shapes(**free)
+        floats = (*(prod(shape[1:]) for shape in given), *(prod(shape) for shape in results))
+        shapes = tuple((batch, *shape) for shape in results)
+        call = Call(batch, shapes, floats, self._geometry(free, max(batch, 1)))
+        with self._lock:
+            self._calls[given] = call
+            while len(self._calls) > KEPT_CALLS:
+                self._calls.popitem(last=False)
+        return call
+
+    def _geometry(self, free: dict[str, int], batch: int) -> Geometry:
+        images = min(1 << (batch - 1).bit_length(), MOST_IMAGES)
+        key = (*sorted(free.items()), images)
+        with self._lock:
+            if key in self._geometries:
+                self._geometries.move_to_end(key)
+                return self._geometries[key]
+        made = self.network.geometry(self._compiled, free, images, self.threads, self._packed.nbytes)
+        with self._lock:
+            self._geometries[key] = made
+            while len(self._geometries) > KEPT_GEOMETRIES:
+                self._geometries.popitem(last=False)
+        return made
+
+    def _results(self, shapes: tuple[tuple[int, ...], ...], out: Any) -> list[np.ndarray]:
+        if out is None:
+            return [np.empty(shape, np.float32) for shape in shapes]
+        made = list(out) if isinstance(out, tuple) else [out]
+        if len(made) != len(shapes):
+            raise ValueError(f"out must be {len(shapes)} array(s), one for each output, got {len(made)}")
+        for shape, array in zip(shapes, made, strict=True):
+            right = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.shape == shape
+            if not right or not array.flags.c_contiguous or not array.flags.writeable:
+                raise ValueError(f"out must be a contiguous, writable float32 array of shape {shape}")
+        return made
+
+    def _run(self, call: Call, arrays: list[np.ndarray]) -> None:
+        geometry = call.geometry
+        try:
+            seat = self._seats.pop()
+        except IndexError:
+            job = self.network.new_job()
+            seat = Seat(job, np.empty(0, np.float32), address_of(job))
+            job[JOB] = seat.address
+        if seat.geometry is not geometry:
+            self._sit_down(seat, geometry)
+        job, counters = seat.job, self.network.counters
+        addresses = [address_of(array) for array in arrays]
+        most = geometry.chunk * MOST_CHUNKS
+        for first in range(0, call.batch, most):
+            batch = min(most, call.batch - first)
+            job[BATCH] = batch
+            for i, (address, floats) in enumerate(zip(addresses, call.image_floats, strict=True)):
+                job[EXTERNALS + 2 * i] = address + 4 * first * floats
+                job[EXTERNALS + 2 * i + 1] = floats
+            used = -(-batch // geometry.chunk) * len(self.network.steps) * PAIR
+            job[counters : counters + used] = 0
+            # One task a step is work for one thread; so is what comes while the others are taken.
+            if self._team is None or geometry.single or not self._team.run(seat.address):
+                self._work(seat.address, 1)
+        if len(self._seats) < KEPT_SEATS:
+            self._seats.append(seat)
+
+    def _sit_down(self, seat: Seat, geometry: Geometry) -> None:
+        """Prepare a seat for calls of other sizes than its last."""
+        if seat.arena.size < geometry.arena:
+            seat.arena = aligned(geometry.arena)
+        seat.job[ARENA], seat.job[WEIGHTS] = address_of(seat.arena), address_of(self._packed)
+        seat.job[TABLE], seat.job[CHUNK] = address_of(geometry.table), geometry.chunk
+        seat.geometry = geometry
+
+
+def address_of(array: np.ndarray) -> int:
+    """Where an array's first element lies; quicker than its `ctypes`."""
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def _shape_text(shape: tuple[int | str, ...]) -> str:
+    return f"({', '.join(str(d) for d in shape)})"
+
+
+def _again(module: str, weights: Mapping[str, np.ndarray], threads: int | None) -> Net:
+    """Make an unpickled network: import its module and load it."""
+    __import__(module)
+    loaded: Net = sys.modules[module].load(weights, threads=threads)
+    return loaded
+
+
+def read_weights(path: str | os.PathLike[str], expected: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file. Names and shapes are checked before any array is read; ValueError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            check_weights(found, expected, str(Path(path)))
+            return {name: np.ascontiguousarray(file.get_tensor(name), dtype=np.float32) for name in expected}
+    except SafetensorError as problem:
+        raise ValueError(f"{Path(path)} is no safetensors file: {problem}") from None
+
+
+def check_weights(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Compare names and shapes; a ValueError lists all that is missing, of another shape or not expected."""
+    wrong = [f"{name} is missing" for name in expected if name not in found]
+    wrong += [
+        f"{name} has shape {found[name]}, expected {shape}"
+        for name, shape in expected.items()
+        if name in found and found[name] != tuple(shape)
+    ]
+    wrong += [f"{name} is not expected" for name in found if name not in expected]
+    if wrong:
+        raise ValueError(f"{where} does not fit this network:\n  " + "\n  ".join(wrong))
+
+
+def load_network(
+    network: Network,
+    module: str,
+    file: str,
+    work: Any,
+    weights: str | os.PathLike[str] | Mapping[str, np.ndarray] | None,
+    threads: int | None,
+) -> Net:
+    """What a generated module's `load` does."""
+    if weights is None:
+        weights = Path(file).with_name(f"{network.name}.safetensors")
+    if isinstance(weights, Mapping):
+        found = {name: tuple(np.shape(array)) for name, array in weights.items()}
+        check_weights(found, network.weights, "the dict of weights")
+        arrays = {name: np.ascontiguousarray(weights[name], dtype=np.float32) for name in network.weights}
+    else:
+        arrays = read_weights(weights, network.weights)
+    return Net(network, module, work, arrays, threads)
