@@ -35,7 +35,8 @@ class Convolution:
     `form` is how the kernel meets the pixels: "convolution", "transposed" or "upsampled" (each source pixel
     first repeated `size` times). `layout` is how the canonical array is read as (row, column, input, output):
     "conv", "conv_transpose", "dense", "spread" (dense that makes a whole picture), "gather" (dense that
-    reads a whole picture) or "minimal" (one group for each pair of points of minimal filtering). `shuffle` moves blocks of channels into space. `then` are the operations after it.
+    reads a whole picture) or "minimal" (one group for each pair of points of minimal filtering). `shuffle`
+    moves blocks of channels into space. `then` are the operations after it.
     """
 
     name: str
@@ -301,7 +302,7 @@ class CompiledConvolution:
         adds = images * work_each * depth * step.outputs * self.folded
         wanted = 1 if adds < TASK_MULTIPLY_ADDS else 4 * threads
         rows_of_tiles = -(-max(rows for rows, _ in forms) // patch.rows)
-        by_pixels = weight_bytes <= SMALL_WEIGHTS_BYTES and step.layout != "minimal" or len(panels) == 1
+        by_pixels = len(panels) == 1 or (weight_bytes <= SMALL_WEIGHTS_BYTES and step.layout != "minimal")
         chunks, work = _split(len(panels), images, rows_of_tiles, patch, by_pixels, 4 * source.image, wanted)
 
         tiles: list[list[int]] = []

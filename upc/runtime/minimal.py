@@ -1,7 +1,7 @@
 """Convolution by minimal filtering: fewer multiplications for kernels of 3x3 and 5x5 (Winograd 1980, Toom-Cook).
 
 A convolution is a product of polynomials, and a product is known from its values at enough points. So for
-every TILE x TILE pixels of the target, `Transform` evaluates the pixels they need, a `Convolution` with one
+every PATCH_SIZE x PATCH_SIZE pixels of the target, `Transform` evaluates the pixels they need, a `Convolution` with one
 group for each point multiplies, and `Inverse` reads the result off: 36 products where 3x3 taps would
 take 144, 64 where 5x5 would take 400.
 
@@ -40,7 +40,7 @@ from upc.runtime.tile import (
 )
 from upc.runtime.vectors import I64
 
-TILE = 4  # pixels of the target, each way, that are made together
+PATCH_SIZE = 4  # pixels of the target, each way, that are made together
 POINTS = {3: ("3/4", "-3/4", "3/2", "-3/2"), 5: ("1", "-1", "1/2", "-1/2", "2", "-2")}
 """For each kernel size, where the polynomials are evaluated besides at 0 and infinity.
 
@@ -62,7 +62,9 @@ def filter_matrices(taps: int) -> tuple[Matrix, Matrix, Matrix]:
         kernel.append([point**power / scale for power in range(taps)])
     values.append(_from_roots(points))
     kernel.append([Fraction(int(power == taps - 1)) for power in range(taps)])
-    back = [[*(point**power for point in points), Fraction(int(power == TILE - 1))] for power in range(TILE)]
+    back = [
+        [*(point**power for point in points), Fraction(int(power == PATCH_SIZE - 1))] for power in range(PATCH_SIZE)
+    ]
     return _numbers(values), _numbers(kernel), _numbers(back)
 
 
@@ -184,10 +186,10 @@ def interpolate_patch(tile: TileType, taps: int, distance: int) -> Any:
             for j in range(size):
                 spots = [_at(builder, place, (i * size + j) * distance) for i in range(size)]
                 columns.append(_combined(builder, tile, back, [_load(builder, spot, tile) for spot in spots]))
-            stack = cgutils.alloca_once(builder, tile.vector, TILE * TILE)
-            for i in range(TILE):
+            stack = cgutils.alloca_once(builder, tile.vector, PATCH_SIZE * PATCH_SIZE)
+            for i in range(PATCH_SIZE):
                 for j, value in enumerate(_combined(builder, tile, back, [column[i] for column in columns])):
-                    builder.store(value, _at(builder, stack, i * TILE + j))
+                    builder.store(value, _at(builder, stack, i * PATCH_SIZE + j))
             return builder.bitcast(stack, ir.IntType(8).as_pointer())
 
         return types.voidptr(values, types.int64), generate
@@ -219,11 +221,11 @@ def transform_body(tile: TileType, taps: int, pitch: int, channels: int) -> Any:
     rest = channels % tile.lanes
     whole = channels - rest
     evaluate, evaluate_rest = (evaluate_patch(tile, taps, pitch, channels, masked) for masked in (False, True))
-    lanes, across = tile.lanes, TILE * pitch
+    lanes, across = tile.lanes, PATCH_SIZE * pitch
 
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
         patches, top, left = table[g + R_OWN], table[g + R_OWN + 1], table[g + R_OWN + 2]
-        s = at(table, g + R_SOURCE, n, TILE * y - top) - left * pitch
+        s = at(table, g + R_SOURCE, n, PATCH_SIZE * y - top) - left * pitch
         t = at(table, g + R_TARGET, n, 0) + y * patches * table[g + R_TARGET + 3]
         row = table[g + R_SOURCE + 2]
         for _ in range(patches):
@@ -248,14 +250,14 @@ class Transform(Step):
         """Rows and columns of patches."""
         (top, bottom), (left, right) = self.padding
         height, width = source.height + top + bottom, source.width + left + right
-        return -(-(height - self.taps + 1) // TILE), -(-(width - self.taps + 1) // TILE)
+        return -(-(height - self.taps + 1) // PATCH_SIZE), -(-(width - self.taps + 1) // PATCH_SIZE)
 
     def reach(self, source: Picture, target: Picture, fixed: bool) -> tuple[int, int, int, int]:
         """The zero rim it needs around its source: patches are always whole."""
         rows, columns = self.patches(source)
         (top, _), (left, _) = self.padding
-        bottom = TILE * rows + self.taps - 1 - top - source.height
-        right = TILE * columns + self.taps - 1 - left - source.width
+        bottom = PATCH_SIZE * rows + self.taps - 1 - top - source.height
+        right = PATCH_SIZE * columns + self.taps - 1 - left - source.width
         return top, max(0, bottom), left, max(0, right)
 
 
@@ -288,7 +290,7 @@ def inverse_body(
     operand_pitches: tuple[int, int],
 ) -> Any:
     def offsets(distance: int) -> tuple[int, ...]:
-        return tuple(j * distance for j in range(TILE))
+        return tuple(j * distance for j in range(PATCH_SIZE))
 
     a_rows, b_rows = (offsets(each) for each in operand_pitches)
     interpolate, line = interpolate_patch(tile, taps, channels), line_of_patch(tile)
@@ -297,11 +299,15 @@ def inverse_body(
     def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
         own = g + R_OWN
         height, width, params = table[own], table[own + 1], table[own + 2]
-        patches = (width + TILE - 1) // TILE
+        patches = (width + PATCH_SIZE - 1) // PATCH_SIZE
         products = at(table, g + R_SOURCE, n, 0) + y * patches * table[g + R_SOURCE + 3]
-        t, a, b = at(table, g + R_TARGET, n, TILE * y), at(table, g + R_A, n, TILE * y), at(table, g + R_B, n, TILE * y)
-        lines = min(TILE, height - TILE * y)
-        for x in range(0, width, TILE):
+        t, a, b = (
+            at(table, g + R_TARGET, n, PATCH_SIZE * y),
+            at(table, g + R_A, n, PATCH_SIZE * y),
+            at(table, g + R_B, n, PATCH_SIZE * y),
+        )
+        lines = min(PATCH_SIZE, height - PATCH_SIZE * y)
+        for x in range(0, width, PATCH_SIZE):
             for c in range(0, channels, lanes):
                 patch = interpolate(source, products + c)
                 for i in range(lines):
@@ -326,7 +332,7 @@ class Inverse(Step):
 class CompiledInverse(CompiledRows):
     def __init__(self, step: Any, machine: Machine, views: Mapping[str, View], fixed: bool) -> None:
         super().__init__(step, machine, views, fixed)
-        self.tile = TileType(TILE, 1, machine.lanes)
+        self.tile = TileType(PATCH_SIZE, 1, machine.lanes)
 
     def _begins_scaled(self) -> bool:
         """Whether it starts with a factor and an addend for each channel: bias, batch normalisation or both."""
@@ -362,7 +368,7 @@ class CompiledInverse(CompiledRows):
         self.packed = [into.add(channel_blocks(numbers, self.tile.lanes))] if numbers else [0]
 
     def rows(self, target: View) -> int:
-        return -(-target.height // TILE)
+        return -(-target.height // PATCH_SIZE)
 
     def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
         target = views[self.step.target]
