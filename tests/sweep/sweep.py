@@ -236,13 +236,15 @@ def report(verdicts: Sequence[Verdict], targets: Sequence[str]) -> str:
     """The table, with the versions it was made on."""
     families = list(dict.fromkeys(verdict.family for verdict in verdicts))
     total = len({(v.family, v.case) for v in verdicts})
+    whole = sum(map(len, cases().values())) + math.ceil(RANDOM_GRAPHS / PARTS) * PARTS
     lines = [
         "# Conformance sweep",
         "",
-        f"{total} configurations, each on every target, compared with the reference in float64. The bound is that of",
-        "`upc/check/bound.py`: 32u * sqrt(terms) * max|reference| + 8 * the reference's own error in float32,",
-        "u = 2^-24. A cell gives mismatches / cases, and the largest error as a share of the bound. Cases that a",
-        "target cannot run are counted apart below. `make sweep` makes this table.",
+        f"{total} of the sweep's {whole} configurations, compared with the reference in float64; the columns say how",
+        "many of them each target has run. The bound is that of `upc/check/bound.py`: 32u * sqrt(terms) *",
+        "max|reference| + 8 * the reference's own error in float32, u = 2^-24. A cell gives mismatches / cases, and",
+        "the largest error as a share of the bound. Cases that a target cannot run are counted apart below.",
+        "`make sweep` makes this table, and goes on where it was stopped.",
         "",
         "| family | " + " | ".join(targets) + " |",
         "|---" * (len(targets) + 1) + "|",
