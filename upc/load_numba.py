@@ -15,11 +15,14 @@ from upc import pipeline
 from upc.diagnostics import EXIT_USAGE, error
 from upc.files import write_atomic
 from upc.ir import Array, Graph
+from upc.plan.minimal import Algorithm
 
 
-def load_numba(graph: Graph, weights: Mapping[str, Array]) -> Callable[[Sequence[Array]], tuple[Array, ...]]:
+def load_numba(
+    graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm = "auto"
+) -> Callable[[Sequence[Array]], tuple[Array, ...]]:
     """The network as compiled code. Its module is kept in upc's cache, so that the next time is quick."""
-    net = import_file(_stored(pipeline.emit(graph, "numba"), graph.name)).load(weights)
+    net = import_file(_stored(pipeline.emit(graph, "numba", algorithm), graph.name)).load(weights)
     single = len(graph.outputs) == 1
 
     def run(inputs: Sequence[Array]) -> tuple[Array, ...]:

@@ -16,6 +16,7 @@ from upc.source import Source
 from upc.units import Read, Report, folder_reader, read_source
 
 if TYPE_CHECKING:
+    from upc.plan.minimal import Algorithm
     from upc.plan.steps import Plan
 
 STDIN = "-"
@@ -64,20 +65,24 @@ def graph(
     return build.build(file, net, defines, folder_of(file.source), warn)
 
 
-def plan(built: Graph) -> Plan:
-    """Stage 4, for Numba only: Graph, rewritten to be quick, to the steps that the module will take."""
+def plan(built: Graph, algorithm: Algorithm = "auto") -> Plan:
+    """Stage 4, for Numba only: Graph, rewritten to be quick, to the steps that the module will take.
+
+    `algorithm` says where minimal filtering may do a convolution: "exact" nowhere, "fast" wherever it can,
+    "auto" where it pays.
+    """
     from upc.passes import rewrite
     from upc.plan.lower import lower
 
-    return lower(rewrite(built))
+    return lower(rewrite(built), algorithm)
 
 
-def emit(built: Graph, target: str) -> str:
-    """The last stage: a Graph, for Numba its Plan, to the source of a module."""
+def emit(built: Graph, target: str, algorithm: Algorithm = "auto") -> str:
+    """The last stage: a Graph, for Numba its Plan, to the source of a module. `algorithm` is that of `plan`."""
     if target == "numba":
         from upc.emit.numba import emit_plan
 
-        return emit_plan(plan(built))
+        return emit_plan(plan(built, algorithm))
     source = built.span.source
     emitter: Emitter = import_module(f"upc.emit.{target}").emit
     return emitter(built, source_name=source.name, source_sha256=source.sha256, version=__version__)

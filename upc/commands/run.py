@@ -22,6 +22,7 @@ LATENT = "latent"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_source(parser)
+    shared.add_algorithm(parser)
     parser.add_argument(
         "--input",
         dest="inputs",
@@ -50,7 +51,9 @@ def run(options: argparse.Namespace) -> int:
     graph = shared.read_graph(options)
     given = _by_input(graph, options.inputs)
     arrays = [_array(value, text, options) for value, text in zip(graph.inputs, given, strict=True)]
-    net = load_graph(graph, target=options.target, weights=options.weights, seed=options.seed)
+    net = load_graph(
+        graph, target=options.target, weights=options.weights, seed=options.seed, algorithm=options.algorithm
+    )
     result = net(*arrays)
     outputs = result if isinstance(result, tuple) else (result,)
     for output, values in zip(graph.outputs, outputs, strict=True):

@@ -45,6 +45,17 @@ def add_source(parser: argparse.ArgumentParser, *, defines: bool = True) -> None
         )
 
 
+def add_algorithm(parser: argparse.ArgumentParser) -> None:
+    """--algorithm."""
+    parser.add_argument(
+        "--algorithm",
+        choices=("exact", "fast", "auto"),
+        default="auto",
+        help="for Numba, where convolutions may trade a few bits for speed: nowhere, wherever they can, "
+        "where it pays (auto)",
+    )
+
+
 def add_weights(parser: argparse.ArgumentParser) -> None:
     """--weights and --seed, one or the other."""
     group = parser.add_mutually_exclusive_group()

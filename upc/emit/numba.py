@@ -59,6 +59,7 @@ def emit_plan(plan: Plan) -> str:
             version=Code(upc.__version__),
             source_name=Code(_comment(Path(graph.span.source.name).name)),
             sha256=Code(graph.span.source.sha256),
+            convolutions=Code(_convolutions(plan)),
             description=[Code(line) for line in _description(graph)],
             name=Code(graph.name),
             quoted_name=graph.name,
@@ -232,6 +233,12 @@ def _sample(graph: Graph, free: list[str]) -> dict[str, int]:
         if all(gap == 0 if kind == "equal" else gap >= 0 for kind, gap in gaps):
             return bound
     return dict.fromkeys(free, 64)
+
+
+def _convolutions(plan: Plan) -> str:
+    """Which algorithm was asked for, and what came of it."""
+    count = sum(step.kind == "Transform" for step in plan.steps)
+    return f"Algorithm {plan.algorithm}: {count or 'no'} convolution{'s' * (count != 1)} by minimal filtering."
 
 
 def _title(graph: Graph) -> str:

@@ -78,7 +78,8 @@ class Plan:
     """Steps in order, and where values lie.
 
     `sizes` are those of every value, one image; `slices` the values that are part of another's buffer, as
-    (buffer, row, column, channel); `lives` the first and last step that need a buffer.
+    (buffer, row, column, channel); `lives` the first and last step that need a buffer; `algorithm` is what
+    was asked for.
     """
 
     graph: Graph
@@ -86,6 +87,7 @@ class Plan:
     sizes: dict[str, Size]
     slices: dict[str, tuple[str, Dim, Dim, Dim]] = field(default_factory=dict)
     lives: dict[str, tuple[int, int]] = field(default_factory=dict)
+    algorithm: str = "auto"
 
     def __str__(self) -> str:
         lines = [f"plan {self.graph.name}"]

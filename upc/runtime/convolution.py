@@ -25,6 +25,7 @@ from upc.runtime.tiling import (
 
 SMALL_WEIGHTS_BYTES = 768 << 10  # weights that stay in the second-level cache beside the pixels
 SOURCE_CHUNK_BYTES = 192 << 10  # source pixels that stay there while all panels pass over them
+LONGEST_PART = 64  # channels that minimal filtering adds up in one sum
 TASK_MULTIPLY_ADDS = 1 << 20  # a task worth handing to another thread
 
 
@@ -200,7 +201,8 @@ class CompiledConvolution:
             return patch.offsets(view.image, down * view.row, across * view.pitch)
 
         operands = tuple(out(views[name]) for name in names)
-        return tile_kernel(tile, self._source_rows(patch), out(target), operands, self.operations)
+        parts = step.layout == "minimal"
+        return tile_kernel(tile, self._source_rows(patch), out(target), operands, self.operations, parts)
 
     def _source_rows(self, patch: Patch) -> tuple[int, ...]:
         source = self.views[self.step.source]
@@ -282,7 +284,7 @@ class CompiledConvolution:
         merge = step.groups == 1 and source.dense
         places = iter(self.places)
         for phase, grid in zip(phases.phases, grids, strict=True):
-            runs = _runs(phase, source, depth, merge)
+            runs = _parts(depth) if step.layout == "minimal" else _runs(phase, source, depth, merge)
             first = len(taps)
             taps += [offset for offset, _ in runs]
             for (i, j), group, columns in step.columns():
@@ -350,6 +352,13 @@ def _runs(phase: Phase, source: View, depth: int, merge: bool) -> list[tuple[int
         else:
             merged.append((offset, length))
     return merged if len({length for _, length in merged}) == 1 else offsets
+
+
+def _parts(depth: int) -> list[tuple[int, int]]:
+    """(offset, length) of equal parts of so many channels, short ones where they divide evenly."""
+    length = max(n for n in range(1, LONGEST_PART + 1) if depth % n == 0)
+    length = length if length > LONGEST_PART // 4 else depth
+    return [(offset, length) for offset in range(0, depth, length)]
 
 
 def _split(
