@@ -16,7 +16,6 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -127,7 +126,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def report(results: list[Result], seconds: float) -> str:
+def report(results: list[Result]) -> str:
     """The record."""
     ratios = [ratio for r in results for ratio in r.ratios]
     kinds: Counter[str] = Counter()
@@ -151,7 +150,6 @@ def report(results: list[Result], seconds: float) -> str:
         f"| largest difference | {max(ratios, default=0):.3f} of the bound |",
         f"| median of the graphs' largest | {median(ratios):.4f} of the bound |",
         *(f"| {name} | {version} |" for name, version in versions().items()),
-        f"| time | {seconds / 60:.0f} min |",
         "",
     ]
     for r in failed:
@@ -173,9 +171,8 @@ def main() -> int:
         for seed in options.seeds:
             print(json.dumps(asdict(try_module(seed))), flush=True)
         return 0
-    begun = time.time()
     results = run(-(-options.graphs // PARTS), options.processes)
-    RECORD.write_text(report(results, time.time() - begun))
+    RECORD.write_text(report(results))
     STATE.unlink()
     return int(any(r.failure or max(r.ratios) > 1 for r in results))
 
