@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from itertools import product
 
-Entry = tuple[int, int]
+KernelEntry = tuple[int, int]
 """Row and column in the kernel."""
 
 
@@ -21,7 +21,7 @@ class Tap:
 
     row: int
     column: int
-    parts: tuple[tuple[int, tuple[Entry, ...]], ...]
+    parts: tuple[tuple[int, tuple[KernelEntry, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def fold(phases: Phases, pixels: int) -> Phases:
     the pixels see has zero weights for the others, in lanes that would have been idle.
     """
     step = phases.step[1]
-    rows: dict[int, dict[tuple[int, int], dict[int, tuple[Entry, ...]]]] = {}
+    rows: dict[int, dict[tuple[int, int], dict[int, tuple[KernelEntry, ...]]]] = {}
     for phase in phases.phases:
         taps = rows.setdefault(phase.origin[0], defaultdict(dict))
         for tap, turn in product(phase.taps, range(pixels // step)):
