@@ -183,7 +183,8 @@ FAULTS = {
     ),
     "activation": ("vector", "torch", [(r"F\.relu\(", "F.silu(")], "activation", "conv2d_transpose"),
     "crd/dcr in Keras": ("picture", "keras[torch]", [('order="crd"', 'order="dcr"')], "crd/dcr", "pixel_shuffle"),
-    "slope in Keras": ("picture", "keras[torch]", [("negative_slope=0.2", "negative_slope=0.3")], "slope", "leaky_relu"),
+    "slope in Keras": ("picture", "keras[torch]", [("negative_slope=0.2", "negative_slope=0.3")], "slope",
+                       "leaky_relu"),
     "epsilon in Keras": ("picture", "keras[torch]", [("epsilon=1e-05", "epsilon=0.001")], "epsilon",
                          "batch_normalization_1"),
     "output_padding side in Keras": (
