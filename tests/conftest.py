@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A slow machine must not fail a test, and a failure must come again: no deadlines, the same examples each time.
+settings.register_profile("upc", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("upc")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
