@@ -162,8 +162,8 @@ def test_an_engine_that_computes_something_else_is_not_timed(net, monkeypatch):
     arrays = {key: np.ones(weight.shape, np.float32) for key, weight, _ in graph.weights()}
     emit = race.pipeline.emit
 
-    def wrong(given, target):
-        text = emit(given, target)
+    def wrong(given, target, *how):
+        text = emit(given, target, *how)
         return text.replace("torch.tanh(", "torch.sigmoid(") if target == "torch" else text
 
     monkeypatch.setattr(race.pipeline, "emit", wrong)

@@ -50,20 +50,21 @@ def load(
     seed: int = 0,
     defines: Mapping[str, Written] | None = None,
     algorithm: Algorithm = "auto",
+    batch: int = 1,
 ) -> Net:
     """Read and build a net of a .upc file and make it runnable.
 
     `net` names it where the file holds several, `defines` sets its parameters. Without `weights` (a
     safetensors file or arrays by their canonical names) initial ones are made from `seed`. `algorithm` says
     where Numba's convolutions may trade a few bits for speed: "exact" nowhere, "fast" wherever they can,
-    "auto" where it pays.
+    "auto" where it pays in calls of `batch` images. Calls may have any number of images.
 
     Errors: UpcError for a wrong source, wrong weights or a framework that is missing.
     """
     from upc import pipeline
 
     graph = pipeline.graph(pipeline.tree(pipeline.read(fspath(path))), net, defines)
-    return load_graph(graph, target=target, weights=weights, seed=seed, algorithm=algorithm)
+    return load_graph(graph, target=target, weights=weights, seed=seed, algorithm=algorithm, batch=batch)
 
 
 def load_graph(
@@ -73,12 +74,13 @@ def load_graph(
     weights: str | PathLike[str] | Mapping[str, Array] | None = None,
     seed: int = 0,
     algorithm: Algorithm = "auto",
+    batch: int = 1,
 ) -> Net:
     """As `load`, of a graph already built."""
     if target not in get_args(Target):
         raise ValueError(f"target is one of {', '.join(get_args(Target))}, not {target!r}")
     arrays = resolve_weights(graph, weights, seed)
-    return Net(graph, arrays, target, _RUNNERS[target](graph, arrays, algorithm))
+    return Net(graph, arrays, target, _RUNNERS[target](graph, arrays, algorithm, batch))
 
 
 def resolve_weights(
@@ -124,31 +126,31 @@ def check_inputs(graph: Graph, inputs: Sequence[Array]) -> None:
     check_sizes(graph, {value.name: array.shape[1:] for value, array in zip(graph.inputs, inputs, strict=True)})
 
 
-def _reference(graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm) -> Runner:
+def _reference(graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm, batch: int) -> Runner:
     from upc import reference
 
     return lambda inputs: tuple(reference.run(graph, weights, inputs).values())
 
 
-def _numba(graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm) -> Runner:
+def _numba(graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm, batch: int) -> Runner:
     from upc.load_numba import load_numba
 
-    return load_numba(graph, weights, algorithm)
+    return load_numba(graph, weights, algorithm, batch)
 
 
-def _keras(graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm) -> Runner:
+def _keras(graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm, batch: int) -> Runner:
     from upc.load_frameworks import load_keras
 
     return load_keras(graph, weights)
 
 
-def _torch(graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm) -> Runner:
+def _torch(graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm, batch: int) -> Runner:
     from upc.load_frameworks import load_torch
 
     return load_torch(graph, weights)
 
 
-_RUNNERS: dict[str, Callable[[Graph, Mapping[str, Array], Algorithm], Runner]] = {
+_RUNNERS: dict[str, Callable[[Graph, Mapping[str, Array], Algorithm, int], Runner]] = {
     "numba": _numba,
     "reference": _reference,
     "keras": _keras,

@@ -19,10 +19,10 @@ from upc.plan.minimal import Algorithm
 
 
 def load_numba(
-    graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm = "auto"
+    graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm = "auto", batch: int = 1
 ) -> Callable[[Sequence[Array]], tuple[Array, ...]]:
     """The network as compiled code. Its module is kept in upc's cache, so that the next time is quick."""
-    net = import_file(_stored(pipeline.emit(graph, "numba", algorithm), graph.name)).load(weights)
+    net = import_file(_stored(pipeline.emit(graph, "numba", algorithm, batch), graph.name)).load(weights)
     single = len(graph.outputs) == 1
 
     def run(inputs: Sequence[Array]) -> tuple[Array, ...]:

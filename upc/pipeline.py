@@ -65,24 +65,24 @@ def graph(
     return build.build(file, net, defines, folder_of(file.source), warn)
 
 
-def plan(built: Graph, algorithm: Algorithm = "auto") -> Plan:
+def plan(built: Graph, algorithm: Algorithm = "auto", batch: int = 1) -> Plan:
     """Stage 4, for Numba only: Graph, rewritten to be quick, to the steps that the module will take.
 
     `algorithm` says where minimal filtering may do a convolution: "exact" nowhere, "fast" wherever it can,
-    "auto" where it pays.
+    "auto" where it pays in calls of `batch` images: it works for any other number all the same.
     """
     from upc.passes import rewrite
     from upc.plan.lower import lower
 
-    return lower(rewrite(built), algorithm)
+    return lower(rewrite(built), algorithm, batch)
 
 
-def emit(built: Graph, target: str, algorithm: Algorithm = "auto") -> str:
-    """The last stage: a Graph, for Numba its Plan, to the source of a module. `algorithm` is that of `plan`."""
+def emit(built: Graph, target: str, algorithm: Algorithm = "auto", batch: int = 1) -> str:
+    """The last stage: a Graph, for Numba its Plan, to the source of a module. `algorithm` and `batch` are `plan`'s."""
     if target == "numba":
         from upc.emit.numba import emit_plan
 
-        return emit_plan(plan(built, algorithm))
+        return emit_plan(plan(built, algorithm, batch))
     source = built.span.source
     emitter: Emitter = import_module(f"upc.emit.{target}").emit
     return emitter(built, source_name=source.name, source_sha256=source.sha256, version=__version__)

@@ -25,6 +25,7 @@ from upc.bench import silicon
 from upc.bench.process import Worker
 from upc.bench.report import aligned, count, duration, machine_line
 from upc.ir import Array, Graph
+from upc.plan.minimal import Algorithm
 
 FLOAT_BYTES = 4
 LEAST_CALLS, LEAST_S = 5, 0.5
@@ -85,11 +86,12 @@ def profile(
     *,
     multiply_adds: int,
     threads: int | None = None,
+    algorithm: Algorithm = "auto",
 ) -> Profile:
     """Time every step of the Numba module on these inputs. `multiply_adds` are a framework's, for one image."""
     threads = threads or silicon.available_cores()
     limits = _limits(threads)
-    module = _import(timed_source(pipeline.emit(graph, "numba")), graph.name)
+    module = _import(timed_source(pipeline.emit(graph, "numba", algorithm, len(inputs[0]))), graph.name)
     stamps = np.zeros(1 + len(module.NETWORK.steps), np.int64)
     work = _Stamped(module.work, module.JOB, module.EXTERNALS - 1, stamps)
     net = module.load_network(module.NETWORK, module.__name__, module.__file__, work, arrays, threads)
@@ -228,6 +230,8 @@ def _multiply_adds(compiled: Any, step: Any, module: ModuleType, sizes: Mapping[
         phases, grid_size = compiled.phases(source, target), compiled._grid_size(target)
         pixels = sum(prod(phases.grid(phase, grid_size)) * len(phase.taps) for phase in phases.phases)
         return int(pixels) * int(step.inputs // step.groups * step.outputs * compiled.folded)
+    if isinstance(step, module.Filtering):
+        return int(prod(step.patches(target)) * step.points * step.inputs * step.channels)
     if isinstance(step, module.Depthwise):
         return int(prod(step.kernel) * target.height * target.width * target.channels)
     return 0

@@ -21,6 +21,7 @@ from upc.bench.process import Worker, WorkerFailed
 from upc.demands import check_sizes
 from upc.diagnostics import EXIT_USAGE, UpcError, error
 from upc.ir import Array, Graph
+from upc.plan.minimal import Algorithm
 from upc.shape import evaluate, names_of
 
 OURS = "upc"
@@ -79,11 +80,13 @@ def race(
     seconds: float = 0.5,
     sizes: Mapping[str, int] | None = None,
     seed: int = 0,
+    algorithm: Algorithm = "auto",
     progress: Progress = lambda words: None,
 ) -> Result:
     """Race the Numba module of a graph against the other engines, at every batch.
 
-    Each engine has so many `bursts` of so many `seconds`, in turn. `sizes` are the free ones, by name.
+    Each engine has so many `bursts` of so many `seconds`, in turn. `sizes` are the free ones, by name. As the
+    frameworks' exports, the module is written anew for every batch; `algorithm` is that of `upc.load`.
     Errors: UpcError for sizes that do not fit the net, or a Numba module that cannot be made.
     """
     check_sizes(graph, [x.shape[1:] for x in random_inputs(graph, 1, sizes or {}, seed)])
@@ -92,7 +95,7 @@ def race(
     versions = {"upc": __version__, "numpy": np.__version__}
     result = Result({**silicon.describe(threads), "versions": versions}, [], left_out)
     with TemporaryDirectory(prefix="upc-bench-") as folder:
-        course = _Course(graph, arrays, dict(sizes or {}), threads, Path(folder), seed, progress)
+        course = _Course(graph, arrays, dict(sizes or {}), threads, Path(folder), seed, algorithm, progress)
         engines = course.write_sources(engines, result)
         progress("measuring the machine")
         with course.worker("silicon") as limits:
@@ -114,9 +117,11 @@ class _Course:
     threads: int
     folder: Path
     seed: int
+    algorithm: Algorithm
     progress: Progress
     job: dict[str, Any] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
+    written: str = ""
 
     def worker(self, engine: str) -> Worker:
         return Worker(engine, self.folder / "job.json", self.threads, self.folder)
@@ -135,13 +140,11 @@ class _Course:
             "sources": {},
         }
         reasons: dict[str, str] = {}
-        for target in ("numba", *dict.fromkeys(SOURCES[name] for name in engines)):
+        for target in dict.fromkeys(SOURCES[name] for name in engines):
             path = self.folder / f"{self.graph.name}_{target}.py"
             try:
                 path.write_text(pipeline.emit(self.graph, target), encoding="utf-8")
             except UpcError as problem:
-                if target == "numba":
-                    raise
                 reasons[target] = problem.diagnostics[0].message
             self.job["sources"][target] = str(path)
         for name in engines:
@@ -157,6 +160,7 @@ class _Course:
         inputs = random_inputs(self.graph, batch, self.sizes, self.seed)
         macs = summary.multiply_adds(self.graph, self._bound(inputs))
         traffic = sum(a.nbytes for a in (*self.arrays.values(), *inputs))
+        self._write_numba(batch)
         self._write_inputs(inputs, batch)
         engines = self._export(engines, batch, result)
         expected = self._reference(inputs)
@@ -238,6 +242,16 @@ class _Course:
 
     def _bound(self, inputs: Sequence[Array]) -> dict[str, int]:
         return check_sizes(self.graph, [x.shape[1:] for x in inputs])
+
+    def _write_numba(self, batch: int) -> None:
+        """The module made for such calls, to be compiled anew if it differs."""
+        path = self.folder / f"{self.graph.name}_numba.py"
+        text = pipeline.emit(self.graph, "numba", self.algorithm, batch)
+        if self.written != text:
+            self.started.pop(OURS, None)
+        self.written = text
+        path.write_text(text, encoding="utf-8")
+        self.job["sources"]["numba"] = str(path)
 
     def _write_inputs(self, inputs: Sequence[Array], batch: int) -> None:
         files = [self.folder / f"input_{i}.npy" for i in range(len(inputs))]

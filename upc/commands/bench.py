@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upc.commands import shared
+from upc.commands.shared import positive
 from upc.diagnostics import EXIT_MISMATCH, EXIT_MISSING, EXIT_OK
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_source(parser)
+    shared.add_algorithm(parser)
     parser.add_argument("--batch", type=_batches, default=(1, 64), metavar="N,...", help="images a call (1,64)")
     parser.add_argument("--against", metavar="ENGINE,...", help="which others, or none (all that are installed)")
     parser.add_argument("--threads", type=positive, metavar="N", help="of every engine (the cores there are)")
@@ -64,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
         seconds=options.seconds,
         sizes=options.sizes,
         seed=options.seed,
+        algorithm=options.algorithm,
         progress=lambda words: shared.progress(options, words),
     )
     if options.chart:
@@ -109,14 +112,6 @@ def _draw(path: Path, graph: Graph, result: Result) -> None:
     content = chart.svg(drawn) if path.suffix.lower() == ".svg" else chart.png(drawn)
     with shared.writing(path):
         write_atomic(path, content)
-
-
-def positive(text: str) -> int:
-    """A whole number from 1 on; argparse reports what is not."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text}")
-    return value
 
 
 def sizes(text: str) -> dict[str, int]:

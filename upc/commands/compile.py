@@ -16,6 +16,7 @@ from upc.commands import shared
 def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_source(parser)
     shared.add_algorithm(parser)
+    shared.add_batch(parser)
     parser.add_argument("--target", choices=shared.TARGETS, default="numba", help="what to compile to (numba)")
     parser.add_argument("-o", dest="output", metavar="DIR", default=".", help="the folder to write into")
     parser.add_argument("--emit", choices=("tree", "ir", "plan", "source"), help="print this stage and stop")
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(_stage(options))
         return 0
     graph = shared.read_graph(options)
-    text = pipeline.emit(graph, options.target, options.algorithm)
+    text = pipeline.emit(graph, options.target, options.algorithm, options.batch)
     arrays = resolve_weights(graph, options.weights, options.seed)
     folder = Path(options.output)
     if folder.exists() and not folder.is_dir():
@@ -65,5 +66,5 @@ def _stage(options: argparse.Namespace) -> str:
 
         return show_graph(graph)
     if options.emit == "plan":
-        return f"{pipeline.plan(graph, options.algorithm)}\n"
-    return pipeline.emit(graph, options.target, options.algorithm)
+        return f"{pipeline.plan(graph, options.algorithm, options.batch)}\n"
+    return pipeline.emit(graph, options.target, options.algorithm, options.batch)

@@ -14,6 +14,7 @@ from upc.commands import shared
 def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_source(parser)
     shared.add_algorithm(parser)
+    shared.add_batch(parser)
     parser.add_argument("--target", choices=shared.TARGETS, default="numba", help="whose code (numba)")
     parser.add_argument("-o", dest="output", metavar="FILE", help="write here instead of to stdout")
 
@@ -23,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     from upc.files import write_atomic
 
     graph = shared.read_graph(options)
-    text = pipeline.emit(graph, options.target, options.algorithm)
+    text = pipeline.emit(graph, options.target, options.algorithm, options.batch)
     path = shared.destination(options.output, f"{graph.name}.py")
     if path is None:
         sys.stdout.write(text)

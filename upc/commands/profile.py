@@ -10,11 +10,13 @@ from __future__ import annotations
 import argparse
 
 from upc.commands import shared
-from upc.commands.bench import positive, sizes
+from upc.commands.bench import sizes
+from upc.commands.shared import positive
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_source(parser)
+    shared.add_algorithm(parser)
     parser.add_argument("--batch", type=positive, default=1, metavar="N", help="images a call (1)")
     parser.add_argument("--threads", type=positive, metavar="N", help="how many work on a call (the cores there are)")
     parser.add_argument("--size", dest="sizes", type=sizes, default={}, metavar="H=N,...", help="the free sizes")
@@ -38,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
         inputs,
         multiply_adds=summary.multiply_adds(graph, check_sizes(graph, [x.shape[1:] for x in inputs])),
         threads=options.threads,
+        algorithm=options.algorithm,
     )
     print(json.dumps(profile.as_json(found), indent=2) if options.json else profile.table(found).rstrip())
     return 0

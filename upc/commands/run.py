@@ -52,7 +52,12 @@ def run(options: argparse.Namespace) -> int:
     given = _by_input(graph, options.inputs)
     arrays = [_array(value, text, options) for value, text in zip(graph.inputs, given, strict=True)]
     net = load_graph(
-        graph, target=options.target, weights=options.weights, seed=options.seed, algorithm=options.algorithm
+        graph,
+        target=options.target,
+        weights=options.weights,
+        seed=options.seed,
+        algorithm=options.algorithm,
+        batch=len(arrays[0]),
     )
     result = net(*arrays)
     outputs = result if isinstance(result, tuple) else (result,)

@@ -45,6 +45,25 @@ def add_source(parser: argparse.ArgumentParser, *, defines: bool = True) -> None
         )
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 on; argparse reports what is not."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text}")
+    return value
+
+
+def add_batch(parser: argparse.ArgumentParser) -> None:
+    """--batch of a module that is written."""
+    parser.add_argument(
+        "--batch",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="for Numba, the images of a usual call, for which it is made quick (1)",
+    )
+
+
 def add_algorithm(parser: argparse.ArgumentParser) -> None:
     """--algorithm."""
     parser.add_argument(

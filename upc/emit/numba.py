@@ -20,7 +20,7 @@ from upc.shape import Dim, Shape, show
 
 RUNTIME = (
     *("subroutine", "vectors", "tile", "team", "layout", "cache"),
-    *("epilogue", "patches", "phases", "tiling", "rows", "minimal", "convolution"),
+    *("epilogue", "patches", "phases", "tiling", "rows", "convolution", "minimal", "filtering"),
     *("moving", "windows", "normalizing", "network", "net"),
 )
 """The modules of `upc.runtime` that a generated module carries, in an order in which each rests on earlier ones."""
@@ -79,7 +79,7 @@ def emit_plan(plan: Plan) -> str:
             outputs=Code(_tuple_of([_port(o.name, o.value.shape) for o in graph.outputs])),
             weights=[(Code(literal(key)), Code(literal(weight.shape))) for key, weight, _ in graph.weights()],
             steps=steps,
-            functions=Code("convolve_step, row_step"),
+            functions=Code("convolve_step, filter_step, row_step"),
             sample=Code(literal_dict(_sample(graph, free))) if free else None,
             lives=[(Code(literal(k)), Code(literal(life))) for k, life in sorted(plan.lives.items())],
             externals=[
@@ -135,6 +135,7 @@ def _defined(runtime: str) -> list[str]:
         "COUNTERS",
         "STEPS",
         "convolve_step",
+        "filter_step",
         "row_step",
     ]
     found += ["job", "table", "arena", "weights", "batch", "chunk", "counter", "first", "images", "np", "os", "Any"]
@@ -155,7 +156,7 @@ def _step(number: int, step: Step, variables: dict[str, str]) -> dict[str, Any]:
         settings.append(("operands", step.operands))
     head = [literal(step.name), str(step.line), literal(step.source), literal(step.target)]
     arguments = ", ".join(head + [f"{k}={literal(v)}" for k, v in settings])
-    function = "convolve_step" if step.kind == "Convolution" else "row_step"
+    function = {"Convolution": "convolve_step", "Filtering": "filter_step"}.get(step.kind, "row_step")
     source, target = (variables.get(name, "arena") for name in (step.source, step.target))
     where = f"job, counter + {16 * number}, table, table[{number}], images, arena, weights, {source}, {target}"
     return {
@@ -237,7 +238,7 @@ def _sample(graph: Graph, free: list[str]) -> dict[str, int]:
 
 def _convolutions(plan: Plan) -> str:
     """Which algorithm was asked for, and what came of it."""
-    count = sum(step.kind == "Transform" for step in plan.steps)
+    count = sum(step.kind == "Filtering" for step in plan.steps)
     return f"Algorithm {plan.algorithm}: {count or 'no'} convolution{'s' * (count != 1)} by minimal filtering."
 
 

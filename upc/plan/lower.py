@@ -23,7 +23,7 @@ from upc.layers.reshaping import Flatten, Permute, Reshape
 from upc.layers.resizing import Resizing, UpSampling
 from upc.layers.shapes import axis_index
 from upc.layers.slicing import Slice, Split
-from upc.plan.minimal import Algorithm, steps_of
+from upc.plan.minimal import Algorithm, filtered
 from upc.plan.operations import activation_operations, constant_operations, merge_operation, unary_operations
 from upc.plan.steps import BatchNorm, Operation, Plan, Size, Step, picture
 from upc.shape import Dim
@@ -31,9 +31,9 @@ from upc.shape import Dim
 MOST_OPERANDS = 2  # values that one epilogue can read
 
 
-def lower(graph: Graph, algorithm: Algorithm = "auto") -> Plan:
-    """Plan a graph. Raises UpcError where the Numba target cannot do a layer."""
-    return _Lowering(graph).run(algorithm)
+def lower(graph: Graph, algorithm: Algorithm = "auto", batch: int = 1) -> Plan:
+    """Plan a graph, for calls of so many images. Raises UpcError where the Numba target cannot do a layer."""
+    return _Lowering(graph).run(algorithm, batch)
 
 
 def unsupported(node: Node, reason: str) -> UpcError:
@@ -55,7 +55,7 @@ class _Lowering:
                 self.readers.setdefault(value.name, []).append(node)
         self.returned = {output.value.name for output in graph.outputs}
 
-    def run(self, algorithm: Algorithm) -> Plan:
+    def run(self, algorithm: Algorithm, batch: int) -> Plan:
         for value in self.graph.inputs:
             self.sizes[f"input {value.name}"] = self.sizes[value.name] = picture(value.shape)
             self.place[value.name] = value.name
@@ -65,7 +65,7 @@ class _Lowering:
             if node.path not in self.absorbed:
                 self._lower(node)
         self._return()
-        self._filter(algorithm)
+        self._filter(algorithm, batch)
         return Plan(self.graph, tuple(self.steps), self.sizes, self._resolved_slices(), self._lives(), algorithm)
 
     # Values and steps
@@ -485,13 +485,9 @@ class _Lowering:
                 line = output_line(self.graph, made)
                 self._add(Step("Gather", name, line, made, name, (("move", _STAY),)))
 
-    def _filter(self, algorithm: Algorithm) -> None:
+    def _filter(self, algorithm: Algorithm, batch: int) -> None:
         """Let convolutions take the way of minimal filtering."""
-        steps, self.steps = self.steps, []
-        for step in steps:
-            instead, sizes = steps_of(step, self.sizes, algorithm)
-            self.steps += instead
-            self.sizes |= sizes
+        self.steps = [filtered(step, self.sizes, algorithm, batch) for step in self.steps]
 
     def _resolved_slices(self) -> dict[str, tuple[str, Dim, Dim, Dim]]:
         """Slices of slices as slices of the buffer itself."""

@@ -2,81 +2,169 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
 from typing import Any, Literal
 
 from upc.plan.steps import Size, Step
-from upc.shape import Dim, ceil_div
 
 Algorithm = Literal["exact", "fast", "auto"]
 """Minimal filtering: never, wherever it can be done, or where it pays."""
 
-PATCH_SIZE = 4  # pixels of the target, each way, of one patch
-LEAST_CHANNELS, LEAST_PIXELS = 32, 16
+POINTS = (4, 6, 8)  # on each axis, at which patches are evaluated
+LEAST_CHANNELS, LEAST_PIXELS = 32, 4
+MOST_TAPS = 5
+INEXACT = {(2, 7), (3, 6), (4, 5)}  # taps and patch: off by more than a hundred thousandth of the output
 
-# Measured on one core of a Zen 5, of which the ratios matter.
+# Measured on one core of a Zen 4, of which the ratios matter.
 MULTIPLY_ADDS_PER_SECOND = 50e9  # in large convolutions
 FLOATS_PER_SECOND = 0.8e9  # of scratch made, with the sums that takes, written and read again
-FLOATS_OF_KERNEL_PER_SECOND = 4e9  # read once for a call, and there are more of them
-MOST_SCRATCH_BYTES = 64 << 20  # of one image; more, or a free amount, is for "fast" alone
+FLOATS_OF_KERNEL_PER_SECOND = 4e9  # read once for a call
+TYPICAL_PIXELS = 128  # for a size that is free
 
 
-def steps_of(step: Step, sizes: Mapping[str, Size], algorithm: Algorithm) -> tuple[list[Step], dict[str, Size]]:
-    """The steps that do the work of one, and the sizes of the values between them."""
-    if algorithm == "exact" or not _fits(step, sizes):
-        return [step], {}
-    taps, inputs, outputs = step.setting("kernel")[0], step.setting("inputs"), step.setting("outputs")
-    rows, columns, _ = sizes[step.target]
-    if algorithm == "auto" and not pays(rows, columns, taps, inputs, outputs):
-        return [step], {}
-    down, across = ceil_div(rows, PATCH_SIZE), ceil_div(columns, PATCH_SIZE)
-    if isinstance(down, int) and isinstance(across, int):
-        down, across = 1, down * across
-    points = (PATCH_SIZE + taps - 1) ** 2
-    values, products = f"values for {step.target}", f"products for {step.target}"
-    made: dict[str, Size] = {values: (down, across, points * inputs), products: (down, across, points * outputs)}
-    padding, (kernel, bias) = step.setting("padding"), step.setting("weights")
-    if padding == "same":
-        padding = (((taps - 1) // 2, taps // 2),) * 2
-    transform = (("taps", taps), ("padding", padding))
-    multiply = (
-        *(("form", "convolution"), ("layout", "minimal"), ("kernel", (1, 1))),
-        *(("inputs", points * inputs), ("outputs", points * outputs), ("weights", (kernel, None)), ("groups", points)),
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of a convolution whose target pixels `p`, `p + step`, ... are phase p.
+
+    Every phase sees equally many taps, source pixels side by side: `entries[p]` says which kernel entries each
+    meets, added up. The first patch starts `before` pixels in front of the source. Of a patch's results a phase
+    takes the first `skips[p]` to belong to the patch before. `pixels` are the results to cover, those included.
+    """
+
+    before: int
+    skips: tuple[int, ...]
+    entries: tuple[tuple[tuple[int, ...], ...], ...]
+    pixels: int
+
+    @property
+    def taps(self) -> int:
+        return len(self.entries[0])
+
+    @property
+    def phases(self) -> int:
+        return len(self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a convolution is filtered: patches of so many pixels each way, and how many of them there are."""
+
+    patch: int
+    axes: tuple[Axis, Axis]
+
+    @property
+    def taps(self) -> int:
+        return self.axes[0].taps
+
+    @property
+    def points(self) -> int:
+        """Of both axes together."""
+        return (self.patch + self.taps - 1) ** 2
+
+    @property
+    def phases(self) -> int:
+        return self.axes[0].phases * self.axes[1].phases
+
+    @property
+    def patches(self) -> int:
+        """Of one image."""
+        return prod(-(-axis.pixels // self.patch) for axis in self.axes)
+
+
+def filtered(step: Step, sizes: Mapping[str, Size], algorithm: Algorithm, batch: int) -> Step:
+    """The step that does the work of one by minimal filtering, or that step itself."""
+    height, width = (size if isinstance(size, int) else TYPICAL_PIXELS for size in sizes[step.target][:2])
+    way = _choose(step, (height, width), algorithm, batch)
+    if way is None:
+        return step
+    rows, columns = way.axes
+    settings = (
+        *((name, step.setting(name)) for name in ("layout", "inputs", "outputs", "weights")),
+        *(("patch", way.patch), ("rows", rows.entries), ("columns", columns.entries)),
+        *(("before", (rows.before, columns.before)), ("skips", (rows.skips, columns.skips)), ("images", batch)),
     )
-    inverse = (("taps", taps), ("bias", bias))
-    return [
-        Step("Transform", step.name, step.line, step.source, values, transform),
-        Step("Convolution", step.name, step.line, values, products, multiply),
-        Step("Inverse", step.name, step.line, products, step.target, inverse, step.then, step.operands),
-    ], made
+    return replace(step, kind="Filtering", settings=settings)
 
 
-def _fits(step: Step, sizes: Mapping[str, Size]) -> bool:
+def _choose(step: Step, target: tuple[int, int], algorithm: Algorithm, batch: int) -> Way | None:
+    """The cheapest way, if there is one and the algorithm allows it."""
+    if algorithm == "exact" or not _fits(step, target):
+        return None
+    rows, columns = (_axis(step, axis, target[axis]) for axis in (0, 1))
+    if rows is None or columns is None or rows.taps != columns.taps:
+        return None
+    ways = [Way(points - rows.taps + 1, (rows, columns)) for points in POINTS if rows.taps < points]
+    ways = [way for way in ways if algorithm == "fast" or (way.taps, way.patch) not in INEXACT]
+    if not ways:
+        return None
+    inputs, outputs = step.setting("inputs"), step.setting("outputs")
+    best = min(ways, key=lambda way: _seconds(way, inputs, outputs, batch))
+    if algorithm == "fast":
+        return best
+    kernel, taps = inputs * outputs, prod(_taps_met(axis) for axis in best.axes) / best.phases
+    direct = batch * prod(target) * taps * kernel / MULTIPLY_ADDS_PER_SECOND
+    direct += prod(step.setting("kernel")) * kernel / FLOATS_OF_KERNEL_PER_SECOND
+    return best if _seconds(best, inputs, outputs, batch) < direct else None
+
+
+def _seconds(way: Way, inputs: int, outputs: int, batch: int) -> float:
+    """About how long one core takes."""
+    kernel, patches = way.points * way.phases * inputs * outputs, batch * way.patches
+    moved = patches * way.points * (inputs + way.phases * outputs)
+    return (
+        patches * kernel / MULTIPLY_ADDS_PER_SECOND + moved / FLOATS_PER_SECOND + kernel / FLOATS_OF_KERNEL_PER_SECOND
+    )
+
+
+def _taps_met(axis: Axis) -> int:
+    """Taps of all phases that meet any kernel entry."""
+    return sum(bool(entries) for phase in axis.entries for entries in phase)
+
+
+def _fits(step: Step, target: tuple[int, int]) -> bool:
     """Whether it is a convolution of the kind, of enough channels and pixels."""
     if step.kind != "Convolution":
         return False
     settings: dict[str, Any] = dict(step.settings)
-    rows, columns, _ = sizes[step.target]
-    plain = settings["form"] == "convolution" and settings["layout"] == "conv" and "shuffle" not in settings
     return (
-        plain
-        and settings["kernel"] in ((3, 3), (5, 5))
+        settings["layout"] in ("conv", "conv_transpose")
+        and "shuffle" not in settings
         and settings.get("groups", 1) == 1
-        and all(set(settings.get(name, (1, 1))) == {1} for name in ("strides", "dilation"))
+        and set(settings.get("dilation", (1, 1))) == {1}
+        and (settings["form"] == "transposed" or set(settings.get("strides", (1, 1))) == {1})
         and min(settings["inputs"], settings["outputs"]) >= LEAST_CHANNELS
-        and all(n >= LEAST_PIXELS for n in (rows, columns) if isinstance(n, int))
+        and min(target) >= LEAST_PIXELS
     )
 
 
-def pays(rows: Dim, columns: Dim, taps: int, inputs: int, outputs: int) -> bool:
-    """Whether the multiplications saved take longer than moving the scratch, and that is not too large."""
-    if not isinstance(rows, int) or not isinstance(columns, int):
-        return False
-    patches, points = -(-rows // PATCH_SIZE) * -(-columns // PATCH_SIZE), (PATCH_SIZE + taps - 1) ** 2
-    saved = (rows * columns * taps * taps - patches * points) * inputs * outputs
-    scratch = patches * points * (inputs + outputs)
-    if 4 * scratch > MOST_SCRATCH_BYTES:
-        return False
-    kernel = (points - taps * taps) * inputs * outputs
-    moving = scratch / FLOATS_PER_SECOND + kernel / FLOATS_OF_KERNEL_PER_SECOND
-    return saved / MULTIPLY_ADDS_PER_SECOND > moving
+def _axis(step: Step, axis: int, target: int) -> Axis | None:
+    """One axis of the convolution; None where filtering saves nothing."""
+    settings: dict[str, Any] = dict(step.settings)
+    kernel, form, padding = settings["kernel"][axis], settings["form"], settings["padding"]
+    before = (kernel - 1) // 2 if padding == "same" else padding[axis][0]
+    pace = settings["strides"][axis] if form == "transposed" else settings.get("size", (1, 1))[axis]
+    seen: list[dict[int, list[int]]] = [defaultdict(list) for _ in range(pace)]
+    for phase, k in product(range(pace), range(kernel)):
+        if form == "transposed":
+            tap, rest = divmod(phase + before - k, pace)
+        else:
+            tap, rest = (phase + k - before) // pace, 0
+        if rest == 0:
+            seen[phase][tap].append(k)
+    if not all(seen):
+        return None
+    firsts = [min(taps) for taps in seen]
+    first, taps = min(firsts), max(max(taps) - min(taps) + 1 for taps in seen)
+    if not 2 <= taps <= MOST_TAPS:
+        return None
+    entries = tuple(
+        tuple(tuple(taps_of.get(start + i, ())) for i in range(taps))
+        for start, taps_of in zip(firsts, seen, strict=True)
+    )
+    skips = tuple(start - first for start in firsts)
+    pixels = max(-(-(target - phase) // pace) + skip for phase, skip in enumerate(skips))
+    return Axis(-first, skips, entries, pixels)

@@ -11,7 +11,6 @@ import numpy as np
 
 from upc.runtime.epilogue import BatchNorm, rim_section
 from upc.runtime.layout import Machine, Picture, Table, View, Weights
-from upc.runtime.minimal import filter_values
 from upc.runtime.patches import Pair, Patch, choose_patch, choose_vectors, most_rows
 from upc.runtime.phases import Phase, Phases, convolution_phases, fold, transposed_phases, upsampled_phases
 from upc.runtime.tile import (
@@ -20,13 +19,12 @@ from upc.runtime.tile import (
 )
 from upc.runtime.tiling import (
     SECTION,
+    TASK_MULTIPLY_ADDS,
     tile_kernel,
 )
 
 SMALL_WEIGHTS_BYTES = 768 << 10  # weights that stay in the second-level cache beside the pixels
 SOURCE_CHUNK_BYTES = 192 << 10  # source pixels that stay there while all panels pass over them
-LONGEST_PART = 64  # channels that minimal filtering adds up in one sum
-TASK_MULTIPLY_ADDS = 1 << 20  # a task worth handing to another thread
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,8 @@ class Convolution:
 
     `form` is how the kernel meets the pixels: "convolution", "transposed" or "upsampled" (each source pixel
     first repeated `size` times). `layout` is how the canonical array is read as (row, column, input, output):
-    "conv", "conv_transpose", "dense", "spread" (dense that makes a whole picture), "gather" (dense that
-    reads a whole picture) or "minimal" (one group for each pair of points of minimal filtering). `shuffle`
-    moves blocks of channels into space. `then` are the operations after it.
+    "conv", "conv_transpose", "dense", "spread" (dense that makes a whole picture) or "gather" (dense that
+    reads a whole picture). `shuffle` moves blocks of channels into space. `then` are the operations after it.
     """
 
     name: str
@@ -103,8 +100,6 @@ class Convolution:
         h, w = self.kernel
         if self.layout == "conv":
             return given
-        if self.layout == "minimal":
-            return filter_values(given)
         if self.layout == "conv_transpose":
             parts = np.split(given, self.groups, axis=3)
             return np.concatenate([part.transpose(0, 1, 3, 2) for part in parts], axis=3)
@@ -201,8 +196,7 @@ class CompiledConvolution:
             return patch.offsets(view.image, down * view.row, across * view.pitch)
 
         operands = tuple(out(views[name]) for name in names)
-        parts = step.layout == "minimal"
-        return tile_kernel(tile, self._source_rows(patch), out(target), operands, self.operations, parts)
+        return tile_kernel(tile, self._source_rows(patch), out(target), operands, self.operations)
 
     def _source_rows(self, patch: Patch) -> tuple[int, ...]:
         source = self.views[self.step.source]
@@ -284,7 +278,7 @@ class CompiledConvolution:
         merge = step.groups == 1 and source.dense
         places = iter(self.places)
         for phase, grid in zip(phases.phases, grids, strict=True):
-            runs = _parts(depth) if step.layout == "minimal" else _runs(phase, source, depth, merge)
+            runs = _runs(phase, source, depth, merge)
             first = len(taps)
             taps += [offset for offset, _ in runs]
             for (i, j), group, columns in step.columns():
@@ -304,7 +298,7 @@ class CompiledConvolution:
         adds = images * work_each * depth * step.outputs * self.folded
         wanted = 1 if adds < TASK_MULTIPLY_ADDS else 4 * threads
         rows_of_tiles = -(-max(rows for rows, _ in forms) // patch.rows)
-        by_pixels = len(panels) == 1 or (weight_bytes <= SMALL_WEIGHTS_BYTES and step.layout != "minimal")
+        by_pixels = len(panels) == 1 or weight_bytes <= SMALL_WEIGHTS_BYTES
         chunks, work = _split(len(panels), images, rows_of_tiles, patch, by_pixels, 4 * source.image, wanted)
 
         tiles: list[list[int]] = []
@@ -352,13 +346,6 @@ def _runs(phase: Phase, source: View, depth: int, merge: bool) -> list[tuple[int
         else:
             merged.append((offset, length))
     return merged if len({length for _, length in merged}) == 1 else offsets
-
-
-def _parts(depth: int) -> list[tuple[int, int]]:
-    """(offset, length) of equal parts of so many channels, short ones where they divide evenly."""
-    length = max(n for n in range(1, LONGEST_PART + 1) if depth % n == 0)
-    length = length if length > LONGEST_PART // 4 else depth
-    return [(offset, length) for offset in range(0, depth, length)]
 
 
 def _split(

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from upc.runtime.convolution import CompiledConvolution, Convolution
-from upc.runtime.layout import SLACK, Picture, Table, View, machine, place
-from upc.runtime.minimal import CompiledInverse, CompiledTransform, Inverse, Transform
+from upc.runtime.filtering import CompiledFiltering, Filtering, by_portions
+from upc.runtime.layout import LINE, SLACK, Picture, Table, View, machine, place
 from upc.runtime.moving import CompiledGather, CompiledReshape, Gather, Reshape
 from upc.runtime.normalizing import CompiledNormalize, CompiledSoftmax, Normalize, Softmax
 from upc.runtime.rows import CompiledPointwise, Pointwise, by_rows
@@ -37,16 +37,15 @@ ARENA_BYTES = 8 << 20  # memory a chunk should fit in, unless weights are larger
 COMPILED = {
     Convolution: CompiledConvolution,
     Depthwise: CompiledDepthwise,
+    Filtering: CompiledFiltering,
     Gather: CompiledGather,
     GlobalPool: CompiledGlobalPool,
-    Inverse: CompiledInverse,
     Normalize: CompiledNormalize,
     Pointwise: CompiledPointwise,
     Pool: CompiledPool,
     Reshape: CompiledReshape,
     Resize: CompiledResize,
     Softmax: CompiledSoftmax,
-    Transform: CompiledTransform,
 }
 
 
@@ -98,18 +97,18 @@ class Network:
     def compiled(self) -> tuple[Any, ...]:
         """The steps made ready for this machine."""
         here = machine()
-        views, _ = self._views(self.sample, 1)
+        views, _, _ = self._views(self.sample, 1)
         steps: tuple[Any, ...] = tuple(COMPILED[type(step)](step, here, views, not self.sample) for step in self.steps)
-        tiles, rows = _kernels(steps)
+        kernels = _kernels(steps)
         for step in steps:
-            mine = tiles if isinstance(step, CompiledConvolution) else rows
-            step.numbers = tuple(mine.index(kernel) for kernel in step.kernels())
+            step.numbers = tuple(kernels[_driver(step)].index(kernel) for kernel in step.kernels())
         return steps
 
-    def functions(self) -> tuple[Any, Any]:
-        """The functions that do a convolution step, and one of any other kind."""
-        tiles, rows = _kernels(self.compiled())
-        return convolve(tiles) if tiles else None, by_rows(rows)
+    def functions(self) -> tuple[Any, Any, Any]:
+        """The functions that do a convolution step, a filtering, and a step of any other kind."""
+        kernels = _kernels(self.compiled())
+        made = [driver(kernels[driver]) if driver in kernels else None for driver in (convolve, by_portions, by_rows)]
+        return tuple(made)  # type: ignore[return-value]
 
     @property
     def counters(self) -> int:
@@ -124,7 +123,7 @@ class Network:
         sizes, slices = self.sizes(**free), self.slices(**free)
         rims: dict[str, tuple[int, int, int, int]] = {}
         for step in self.steps:
-            if isinstance(step, (Convolution, Transform)):
+            if isinstance(step, (Convolution, Filtering)):
                 source, target = (Picture(*sizes[name]) for name in (step.source, step.target))
                 buffer = slices.get(step.source, (step.source,))[0]
                 reach = step.reach(source, target, not self.sample)
@@ -137,10 +136,17 @@ class Network:
             if name not in slices and not _is_external(name)
         }
 
-    def _views(self, free: Mapping[str, int], images: int) -> tuple[dict[str, View], int]:
-        """Where every value lies, and the floats of the arena."""
+    def _views(
+        self, free: Mapping[str, int], images: int, workspaces: Mapping[int, int] | None = None
+    ) -> tuple[dict[str, View], dict[int, int], int]:
+        """Where every value lies, and the scratch of steps that need so many floats; the floats of the arena."""
         sizes, slices, pictures = self.sizes(**free), self.slices(**free), self._pictures(free)
-        offsets, total = place({name: p.image * images for name, p in pictures.items()}, self.lives)
+        needed = {name: p.image * images for name, p in pictures.items()}
+        lives = {name: self.lives[name] for name in pictures}
+        for number, floats in (workspaces or {}).items():
+            needed[f"workspace {number}"] = -(-floats // LINE) * LINE
+            lives[f"workspace {number}"] = number, number
+        offsets, total = place(needed, lives)
         views = {}
         for name, (height, width, channels) in sizes.items():
             if _is_external(name):
@@ -151,43 +157,54 @@ class Network:
             p = pictures[buffer]
             base = offsets[buffer] + p.origin + y * p.row + x * p.pitch + c
             views[name] = View(base, p.image, p.row, p.pitch, height, width, channels, p.rim)
-        return views, total + SLACK
+        return views, {number: offsets[f"workspace {number}"] for number in workspaces or {}}, total + SLACK
 
     def geometry(
         self, compiled: tuple[Any, ...], free: Mapping[str, int], batch: int, threads: int, weight_bytes: int
     ) -> Geometry:
         """Lay out memory and work for such sizes."""
-        _, one = self._views(free, 1)
+        _, _, one = self._views(free, 1)
         slices = self.slices(**free)
         budget = max(ARENA_BYTES, 2 * weight_bytes)
         chunk = max(1, min(MOST_IMAGES, batch, budget // (4 * (one - SLACK) or 1)))
-        views, arena = self._views(free, chunk)
+        sizes = self.sizes(**free)
+        workspaces = {
+            number: step.workspace(Picture(*sizes[step.step.target]), chunk)
+            for number, step in enumerate(compiled)
+            if isinstance(step, CompiledFiltering)
+        }
+        views, spaces, arena = self._views(free, chunk, workspaces)
         arena += max((step.overrun for step in compiled if isinstance(step, CompiledConvolution)), default=0)
         table = Table()
         table.add([0] * len(compiled))
         cleared: set[str] = set()
         sections = []
-        for step in compiled:
+        for number, step in enumerate(compiled):
             buffer = slices.get(step.step.target, (step.step.target,))[0]
             rim = None
             if buffer not in cleared and not _is_external(buffer):
                 cleared.add(buffer)
                 rim = views[buffer]
-            sections.append(step.section(table, views, rim, chunk, threads))
+            space = (spaces[number],) if number in spaces else ()
+            sections.append(step.section(table, views, rim, chunk, threads, *space))
         table.put(0, sections)
         numbers = table.array()
         single = all(numbers[section] <= 1 for section in sections)  # tasks are a section's first cell
         return Geometry(numbers, arena, chunk, single)
 
 
-def _kernels(steps: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
-    """What convolution steps and the others call, each function once."""
-    tiles: list[Any] = []
-    rows: list[Any] = []
+def _driver(step: Any) -> Any:
+    """What makes the function that does steps of its kind."""
+    return {CompiledConvolution: convolve, CompiledFiltering: by_portions}.get(type(step), by_rows)
+
+
+def _kernels(steps: tuple[Any, ...]) -> dict[Any, list[Any]]:
+    """What steps call, each function once, by their drivers."""
+    found: dict[Any, list[Any]] = {}
     for step in steps:
-        mine = tiles if isinstance(step, CompiledConvolution) else rows
+        mine = found.setdefault(_driver(step), [])
         mine += [kernel for kernel in step.kernels() if kernel not in mine]
-    return tiles, rows
+    return found
 
 
 def _is_external(name: str) -> bool:

@@ -90,13 +90,19 @@ integers = _array_at(INTEGERS)
 
 
 @jit
+def wait_for(job: Any, counter: int, count: int) -> None:
+    """Wait until so many tasks of this step are finished."""
+    while atomic_load(job, counter + 8) < count:
+        relax()
+
+
+@jit
 def take(job: Any, counter: int, count: int) -> int:
     """The number of a task of this step to do now, or -1 once all `count` tasks are finished."""
     task: int = atomic_add(job, counter, 1)
     if task < count:
         return task
-    while atomic_load(job, counter + 8) < count:
-        relax()
+    wait_for(job, counter, count)
     return -1
 
 

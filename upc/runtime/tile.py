@@ -217,6 +217,43 @@ def merge(tile: TileType, function: str) -> Any:
 
 
 @cache
+def put_by(tile: TileType) -> Any:
+    """Intrinsic (tile): where a copy of it lies on the stack, out of the registers."""
+
+    @intrinsic
+    def put_tile_by(typing: Any, acc: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            stack = cgutils.alloca_once(builder, tile.vector, tile.rows * tile.vectors)
+            for i in range(tile.rows * tile.vectors):
+                builder.store(builder.extract_value(args[0], i), _at(builder, stack, i))
+            return builder.bitcast(stack, ir.IntType(8).as_pointer())
+
+        return types.voidptr(tile), generate
+
+    return put_tile_by
+
+
+@cache
+def add_to(tile: TileType) -> Any:
+    """Intrinsic (place, tile): adds it to the one that `put_by` left there, and returns the sum."""
+
+    @intrinsic
+    def add_to_tile(typing: Any, place: Any, acc: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            stack, result = builder.bitcast(args[0], tile.vector.as_pointer()), args[1]
+            for i in range(tile.rows * tile.vectors):
+                spot = _at(builder, stack, i)
+                total = builder.fadd(builder.load(spot), builder.extract_value(args[1], i))
+                builder.store(total, spot)
+                result = builder.insert_value(result, total, i)
+            return result
+
+        return tile(types.voidptr, tile), generate
+
+    return add_to_tile
+
+
+@cache
 def product_add(tile: TileType) -> Any:
     """Intrinsic (tile, a, b): tile + a*b lane by lane."""
 
@@ -264,6 +301,33 @@ def number_at(typing: Any, table: Any, index: Any) -> Any:
         return builder.bitcast(builder.trunc(cell, I32), F32)
 
     return types.float32(table, types.int64), generate
+
+
+@cache
+def store_rows(tile: TileType) -> Any:
+    """Intrinsic (tile, target, t, rows): the first `rows` rows, one behind the other, as they are."""
+
+    @intrinsic
+    def store_tile_rows(typing: Any, acc: Any, target: Any, t: Any, rows: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            acc, target, t, rows = args
+            place = _address(context, builder, signature.args[1], target, t)
+            stop = builder.append_basic_block("stored")
+            for r in range(tile.rows):
+                for v in range(tile.vectors):
+                    i = r * tile.vectors + v
+                    spot = builder.bitcast(_at(builder, place, i * tile.lanes), tile.vector.as_pointer())
+                    builder.store(builder.extract_value(acc, i), spot).align = 4
+                more = builder.append_basic_block("row")
+                builder.cbranch(builder.icmp_signed("<=", rows, ir.Constant(I64, r + 1)), stop, more)
+                builder.position_at_end(more)
+            builder.branch(stop)
+            builder.position_at_end(stop)
+            return context.get_dummy_value()
+
+        return types.void(tile, target, types.int64, types.int64), generate
+
+    return store_tile_rows
 
 
 Operation = tuple[Any, ...]

@@ -12,12 +12,12 @@ from upc.runtime.team import finished, take
 from upc.runtime.tile import (
     Operation,
     TileType,
-    fill,
     finish,
-    merge,
     multiply_add,
     start,
 )
+
+TASK_MULTIPLY_ADDS = 1 << 20  # a task worth handing to another thread
 
 # Cells of a step's section of the table.
 TASKS, SOURCE, SOURCE_IMAGE, TARGET, TARGET_IMAGE, A, A_IMAGE, B, B_IMAGE = range(9)
@@ -35,13 +35,8 @@ def tile_kernel(
     target_rows: tuple[int, ...],
     operand_rows: tuple[tuple[int, ...], ...],
     operations: tuple[Operation, ...],
-    parts: bool = False,
 ) -> Any:
-    """The function that makes one tile: over all taps, over all channels of each, then the epilogue.
-
-    If in `parts`, each tap has a sum of its own: short sums of products of any sign lose fewer bits than a long one.
-    """
-    nothing, plus = fill(tile, 0.0), merge(tile, "add")
+    """The function that makes one tile: over all taps, over all channels of each, then the epilogue."""
     begin, step, end = start(tile), multiply_add(tile, source_rows), finish(tile, operations, target_rows, operand_rows)
     width = tile.width
 
@@ -66,14 +61,9 @@ def tile_kernel(
         acc = begin(weights, params)
         for tap in range(tap_first, tap_last):
             pixel = x + table[tap]
-            so_far = acc
-            if parts:
-                acc = nothing()
             for k in range(pixel, pixel + depth):
                 acc = step(acc, source, k, weights, w)
                 w += width
-            if parts:
-                acc = plus(so_far, acc)
         end(acc, weights, params + width, arena, a, b, target, y, rows, count)
 
     return make_tile

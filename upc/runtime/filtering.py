@@ -1,0 +1,390 @@
+"""The step that does a convolution by minimal filtering, a portion of its patches at a time.
+
+The patches of all images stand in rows; so many rows are a portion, whose values and products fit in a
+cache. For each portion the patches are evaluated, then multiplied, then read off, each in tasks for all
+threads. Values and products lie in planes, one for each pair of points; products in blocks of as many
+channels as a tile has, so that tiles fill memory without gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from math import isqrt
+from typing import Any
+
+import numpy as np
+
+from upc.runtime.epilogue import BatchNorm, channel_blocks, clear_rim, epilogue, rim_section
+from upc.runtime.layout import LINE, Machine, Picture, Table, View, Weights
+from upc.runtime.minimal import Entries, evaluate_patch, filter_values, interpolate_patch, line_of_patch
+from upc.runtime.patches import Pair, choose_patch, choose_vectors, most_rows
+from upc.runtime.subroutine import jit, one_of
+from upc.runtime.team import atomic_add, finished, wait_for
+from upc.runtime.tile import TileType, add_to, fill, finish, multiply_add, put_by, store_rows
+from upc.runtime.tiling import TASK_MULTIPLY_ADDS
+
+# Cells of a section: first the most tasks side by side, then those of each stage of a portion.
+F_TASKS, F_EVALUATIONS, F_PRODUCTS, F_READINGS, F_DOWN, F_ACROSS, F_PORTION, F_RIM, F_KERNEL, F_TILE, F_WIDE = range(11)
+F_SOURCE, F_SOURCE_IMAGE, F_SOURCE_PATCH, F_SOURCE_ROW = range(11, 15)
+F_VALUES, F_VALUES_PITCH, F_VALUES_PLANE, F_MADE, F_MADE_BLOCK, F_MADE_PLANE = range(15, 21)
+F_TARGET, F_TARGET_IMAGE, F_TARGET_ROW, F_A, F_A_IMAGE, F_A_ROW, F_B, F_B_IMAGE, F_B_ROW = range(21, 30)
+F_HEIGHT, F_WIDTH, F_PARAMS, F_PANELS, F_PANEL_COUNT, F_DEPTH, F_SKIPS = range(30, 37)
+# Cells of a panel.
+Q_WEIGHTS, Q_VALUES, Q_MADE, Q_PANEL = range(4)
+
+PORTION_BYTES, KERNELS_A_PORTION = 4 << 20, 1  # of values and products: so much, or as much as the kernel
+LONGEST_SUMS = {4: 4096, 6: 512, 8: 64}
+"""Channels added up in one sum, by points of an axis: short sums lose fewer bits, which counts where there are many."""
+
+
+@dataclass(frozen=True)
+class Filtering:
+    """A convolution as the network describes it; sizes come later.
+
+    Every axis has phases that see equally many taps: `rows[p]` says which rows of the kernel meet each tap of
+    phase p. Target row p + i * (number of phases) is pixel i of phase p. Patches make `patch` pixels each way of
+    every phase; the first starts `before` pixels in front of the source, and of its pixels the first `skips[0][p]`
+    of phase p are not wanted. `layout` says how the canonical kernel is stored: "conv" or "conv_transpose".
+    `images` are those of a usual call, which say how large tiles are.
+    """
+
+    name: str
+    line: int
+    source: str
+    target: str
+    layout: str
+    inputs: int
+    outputs: int
+    weights: tuple[str, str | None]
+    patch: int
+    rows: Entries
+    columns: Entries
+    before: Pair
+    skips: tuple[tuple[int, ...], tuple[int, ...]]
+    images: int = 1
+    then: tuple[Any, ...] = ()
+    operands: tuple[str, ...] = ()
+
+    @property
+    def taps(self) -> int:
+        return len(self.rows[0])
+
+    @property
+    def points(self) -> int:
+        """Pairs of points."""
+        return (self.patch + self.taps - 1) ** 2
+
+    @property
+    def channels(self) -> int:
+        """Of the products: those of all phases."""
+        return len(self.rows) * len(self.columns) * self.outputs
+
+    def patches(self, target: Picture | View) -> Pair:
+        """Rows and columns of patches in one image."""
+        pixels = [
+            max(-(-(size - phase) // len(skips)) + skip for phase, skip in enumerate(skips))
+            for size, skips in zip((target.height, target.width), self.skips, strict=True)
+        ]
+        return -(-pixels[0] // self.patch), -(-pixels[1] // self.patch)
+
+    def reach(self, source: Picture, target: Picture, fixed: bool) -> tuple[int, int, int, int]:
+        """The zero rim it needs around its source: patches are always whole."""
+        down, across = self.patches(target)
+        top, left = self.before
+        bottom = self.patch * down + self.taps - 1 - top - source.height
+        right = self.patch * across + self.taps - 1 - left - source.width
+        return max(0, top), max(0, bottom), max(0, left), max(0, right)
+
+
+@cache
+def evaluate_row(tile: TileType, taps: int, patch: int, pitch: int, channels: int) -> Any:
+    """The function that evaluates a row of patches of pixels."""
+    rest = channels % tile.lanes
+    whole = channels - rest
+    evaluate, evaluate_rest = (evaluate_patch(tile, taps, patch, pitch, masked) for masked in (False, True))
+    lanes, across = tile.lanes, patch * pitch
+
+    def evaluate_patches(table: Any, g: int, source: Any, s: int, arena: Any, values: int) -> None:
+        row, apart, plane = table[g + F_SOURCE_ROW], table[g + F_VALUES_PITCH], table[g + F_VALUES_PLANE]
+        for _ in range(table[g + F_ACROSS]):
+            for c in range(0, whole, lanes):
+                evaluate(source, s + c, row, arena, values + c, plane, 0)
+            if rest:
+                evaluate_rest(source, s + whole, row, arena, values + whole, plane, rest)
+            s += across
+            values += apart
+
+    return evaluate_patches
+
+
+@cache
+def multiply_tile(tile: TileType, pitch: int, sums: int) -> Any:
+    """The function that multiplies values of a tile's patches, which lie `pitch` apart, with a panel of the kernel.
+
+    The channels are added up in so many `sums`: short ones lose fewer bits than a long one.
+    """
+    nothing, step, end = (
+        fill(tile, 0.0),
+        multiply_add(tile, tuple(r * pitch for r in range(tile.rows))),
+        store_rows(tile),
+    )
+    put, add, width = put_by(tile), add_to(tile), tile.width
+
+    def multiply_patches(
+        depth: int, arena: Any, values: int, weights: Any, w: int, products: int, patches: int
+    ) -> None:
+        acc = nothing()
+        if sums > 1:
+            total = put(acc)
+            for start in range(values, values + sums * depth, depth):
+                acc = nothing()
+                for k in range(start, start + depth):
+                    acc = step(acc, arena, k, weights, w)
+                    w += width
+                acc = add(total, acc)
+        else:
+            for k in range(values, values + depth):
+                acc = step(acc, arena, k, weights, w)
+                w += width
+        end(acc, arena, products, patches)
+
+    return multiply_patches
+
+
+@cache
+def read_row(
+    tile: TileType,
+    taps: int,
+    channels: int,
+    slots: int,
+    operations: tuple[Any, ...],
+    pitches: tuple[int, int, int],
+    phases: Pair,
+    wide: int,
+) -> Any:
+    """The function that reads row `y` of an image's patches off the products, in blocks of `wide` channels."""
+    size, (down, across) = tile.rows, phases
+    t_pitch, a_pitch, b_pitch = (across * pitch for pitch in pitches)
+    t_pixels, a_pixels, b_pixels = (tuple(j * across * pitch for j in range(size)) for pitch in pitches)
+    interpolate, line = interpolate_patch(tile, taps, size), line_of_patch(tile)
+    end, lanes = finish(tile, operations, t_pixels, (a_pixels, b_pixels)), tile.lanes
+    t_next, a_next, b_next = pitches
+    blocks = -(-channels // wide)
+
+    def read_patches(
+        table: Any, g: int, y: int, arena: Any, products: int, weights: Any, a: int, b: int, target: Any, t: int
+    ) -> None:
+        height, width, params = table[g + F_HEIGHT], table[g + F_WIDTH], table[g + F_PARAMS]
+        plane, block, skips = table[g + F_MADE_PLANE], table[g + F_MADE_BLOCK], g + F_SKIPS
+        for x in range(table[g + F_ACROSS]):
+            here = products + x * wide
+            for p in range(down):
+                # Where the patch starts among the rows of phase p; some of them it may not have to make.
+                i = y * size - table[skips + p]
+                first_line, last_line = max(0, -i), min(size, (height - p + down - 1) // down - i)
+                for q in range(across):
+                    j = x * size - table[skips + down + q]
+                    first, last = max(0, -j), min(size, (width - q + across - 1) // across - j)
+                    for c in range(0, channels, lanes):
+                        patch = interpolate(arena, here + c // wide * block + c % wide, plane)
+                        for k in range(first_line, last_line):
+                            row = (i + k) * down + p
+                            t_at = t + row * table[g + F_TARGET_ROW] + (j + first) * t_pitch + q * t_next + c
+                            a_at = a + row * table[g + F_A_ROW] + (j + first) * a_pitch + q * a_next + c
+                            b_at = b + row * table[g + F_B_ROW] + (j + first) * b_pitch + q * b_next + c
+                            made, param = line(patch, k, first), params + c * slots
+                            end(made, weights, param, arena, a_at, b_at, target, t_at, last - first, channels - c)
+                    here += blocks * block
+
+    return read_patches
+
+
+def by_portions(kernels: Sequence[tuple[Any, Any, Any]]) -> Any:
+    """The function that does a filtering with the kernels that the table names: (evaluate, multiply, read)."""
+    evaluate, multiply, read = (one_of(each) for each in zip(*kernels, strict=True))
+
+    @jit
+    def run(
+        job: Any, counter: int, table: Any, g: int, images: int, arena: Any, weights: Any, source: Any, target: Any
+    ) -> None:
+        evaluations, products, readings = table[g + F_EVALUATIONS], table[g + F_PRODUCTS], table[g + F_READINGS]
+        down, portion, kernel = table[g + F_DOWN], table[g + F_PORTION], table[g + F_KERNEL]
+        tile, wide, depth = table[g + F_TILE], table[g + F_WIDE], table[g + F_DEPTH]
+        values_row = table[g + F_ACROSS] * table[g + F_VALUES_PITCH]
+        rows, each = images * down, evaluations + products + readings
+        tasks = (rows + portion - 1) // portion * each
+        task = atomic_add(job, counter, 1)
+        while task < tasks:
+            # A stage begins when all tasks before it are finished; they were taken before, so somebody does them.
+            begun = task // each * each
+            first, number = task // each * portion, task - begun
+            count = min(portion, rows - first)
+            if number < evaluations:
+                wait_for(job, counter, begun)
+                if task == 0:
+                    clear_rim(table, table[g + F_RIM], target, 0, images)
+                for u in range(first + count * number // evaluations, first + count * (number + 1) // evaluations):
+                    s = (
+                        table[g + F_SOURCE]
+                        + u // down * table[g + F_SOURCE_IMAGE]
+                        + u % down * table[g + F_SOURCE_PATCH]
+                    )
+                    evaluate(kernel, table, g, source, s, arena, table[g + F_VALUES] + (u - first) * values_row)
+            elif number < evaluations + products:
+                wait_for(job, counter, begun + evaluations)
+                number -= evaluations
+                panels, pixels = table[g + F_PANEL_COUNT], count * table[g + F_ACROSS]
+                for panel in range(panels * number // products, panels * (number + 1) // products):
+                    p = table[g + F_PANELS] + panel * Q_PANEL
+                    for pixel in range(0, pixels, tile):
+                        v = table[p + Q_VALUES] + pixel * table[g + F_VALUES_PITCH]
+                        made = table[p + Q_MADE] + pixel * wide
+                        multiply(
+                            kernel, depth, arena, v, weights, table[p + Q_WEIGHTS], made, min(tile, pixels - pixel)
+                        )
+            else:
+                wait_for(job, counter, begun + evaluations + products)
+                number -= evaluations + products
+                for u in range(first + count * number // readings, first + count * (number + 1) // readings):
+                    image = u // down
+                    a = table[g + F_A] + image * table[g + F_A_IMAGE]
+                    b = table[g + F_B] + image * table[g + F_B_IMAGE]
+                    t = table[g + F_TARGET] + image * table[g + F_TARGET_IMAGE]
+                    made = table[g + F_MADE] + (u - first) * table[g + F_ACROSS] * wide
+                    read(kernel, table, g, u % down, arena, made, weights, a, b, target, t)
+            finished(job, counter)
+            task = atomic_add(job, counter, 1)
+        wait_for(job, counter, tasks)
+
+    return run
+
+
+class CompiledFiltering:
+    """A `Filtering` made ready for a machine and, if they are known, for the sizes of its buffers."""
+
+    def __init__(self, step: Filtering, machine: Machine, views: Mapping[str, View], fixed: bool) -> None:
+        self.step, self.machine, self.views = step, machine, views
+        self.vectors = choose_vectors(machine, step.outputs, None)
+        self.tile_width = self.vectors * machine.lanes
+        self.numbers: tuple[int, ...] = ()
+        # Values of a patch, off the powers of two that share cache lines.
+        self.pitch = step.inputs + LINE if step.inputs % 256 == 0 else step.inputs
+        limit, target = most_rows(machine, self.vectors), views[step.target]
+        patches = self._portion(target, step.images) * step.patches(target)[1] if fixed else limit
+        self.tile = choose_patch(limit, [(1, patches)]).pixels
+
+    def _begins_scaled(self) -> bool:
+        """Whether it starts with a factor and an addend for each channel: bias, batch normalisation or both."""
+        step = self.step
+        return step.weights[1] is not None or bool(step.then and isinstance(step.then[0], BatchNorm))
+
+    def kernels(self) -> tuple[Any, ...]:
+        """The functions of its stages, as one entry."""
+        step, views, lanes = self.step, self.views, self.machine.lanes
+        source, target = views[step.source], views[step.target]
+        then = step.then
+        if self._begins_scaled() and not (then and isinstance(then[0], BatchNorm)):
+            then = (BatchNorm("", 1.0), *then)  # stands for the bias
+        operations, slots = epilogue(then)
+        a, b = self._operand_names()
+        pitches = target.pitch, views[a].pitch, views[b].pitch
+        phases = len(step.rows), len(step.columns)
+        evaluate = evaluate_row(TileType(1, 1, lanes), step.taps, step.patch, source.pitch, source.channels)
+        lines, wide = TileType(step.patch, 1, lanes), self.tile_width
+        read = read_row(lines, step.taps, step.outputs, slots, operations, pitches, phases, wide)
+        multiply = multiply_tile(TileType(self.tile, self.vectors, lanes), self.pitch, self._sums())
+        return ((evaluate, multiply, read),)
+
+    def _operand_names(self) -> list[str]:
+        """The values of merge operations, made up to two."""
+        return [*self.step.operands, self.step.target, self.step.target][:2]
+
+    def _sums(self) -> int:
+        """How many sums of equal length the channels are added up in; one where those would be too short."""
+        depth, longest = self.step.inputs, LONGEST_SUMS[isqrt(self.step.points)]
+        length = max(n for n in range(1, longest + 1) if depth % n == 0)
+        return depth // length if length > longest // 4 else 1
+
+    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
+        """Put the kernel's values and the channels' numbers into the packed array."""
+        step, width = self.step, self.tile_width
+        kernel = np.asarray(weights[step.weights[0]], np.float64)
+        if step.layout == "conv_transpose":
+            kernel = kernel.transpose(0, 1, 3, 2)
+        values = filter_values(kernel, step.patch, step.rows, step.columns)
+        self.places = []
+        for point, phase, left in self._blocks():
+            block = values[point, :, phase, left : left + width]
+            self.places.append(into.add(np.pad(block, ((0, 0), (0, width - block.shape[1])))))
+        numbers: list[np.ndarray] = []
+        bias = np.zeros(step.outputs) if step.weights[1] is None else np.asarray(weights[step.weights[1]], np.float64)
+        if self._begins_scaled():
+            numbers = [np.ones(step.outputs), bias]
+        for position, operation in enumerate(step.then):
+            if isinstance(operation, BatchNorm):
+                scale, offset = operation.scale_offset(weights, step.outputs)
+                if position == 0:
+                    numbers = [scale, bias * scale + offset]
+                else:
+                    numbers += [scale, offset]
+            elif operation[0] == "channel_prelu":
+                alpha = np.asarray(weights[operation[1]], np.float64).reshape(-1)
+                numbers.append(np.broadcast_to(alpha, step.outputs))
+        self.params = into.add(channel_blocks(numbers, self.machine.lanes)) if numbers else 0
+
+    def _blocks(self) -> Iterator[tuple[int, int, int]]:
+        """(pair of points, phase, first channel) of every block of the products."""
+        phases = len(self.step.rows) * len(self.step.columns)
+        return product(range(self.step.points), range(phases), range(0, self.step.outputs, self.tile_width))
+
+    def _portion(self, target: Picture | View, images: int) -> int:
+        """Rows of patches in a portion: as equal as may be."""
+        step = self.step
+        down, across = step.patches(target)
+        kernel = 4 * step.points * step.inputs * step.channels
+        row = 4 * step.points * across * (self.pitch + step.channels)
+        most = max(1, max(PORTION_BYTES, KERNELS_A_PORTION * kernel) // row)
+        return -(-images * down // -(-images * down // most))
+
+    def _planes(self, target: Picture | View, images: int) -> list[int]:
+        """Floats from the values of a pair of points to the next, and of products."""
+        pixels = self._portion(target, images) * self.step.patches(target)[1]
+        channels = sum(self.tile_width for _ in self._blocks()) // self.step.points
+        lines = [-(-pixels * floats // LINE) for floats in (self.pitch, channels)]
+        return [LINE * (n + (n % LINE == 0)) for n in lines]
+
+    def workspace(self, target: Picture, images: int) -> int:
+        """Floats of scratch for so many images."""
+        return self.step.points * sum(self._planes(target, images))
+
+    def section(
+        self, table: Table, views: Mapping[str, View], rim: View | None, images: int, threads: int, workspace: int
+    ) -> int:
+        """Write all that the kernels read for these sizes and so many images; where it starts."""
+        step, width = self.step, self.tile_width
+        source, target = views[step.source], views[step.target]
+        down, across = step.patches(target)
+        portion, planes = self._portion(target, images), self._planes(target, images)
+        spaces = [workspace, workspace + step.points * planes[0]]
+        pixels = portion * across
+        panels, made = [], 0
+        for (point, phase, left), place in zip(self._blocks(), self.places, strict=True):
+            made = made + pixels * width if phase or left else 0
+            values, products = (space + point * plane for space, plane in zip(spaces, planes, strict=True))
+            panels.append([place, values, products + made])
+        adds = portion * across * step.points * step.inputs * step.channels
+        wanted = 1 if adds < TASK_MULTIPLY_ADDS else 4 * threads
+        stages = [min(portion, wanted), min(len(panels), wanted), min(portion, wanted)]
+        top, left = step.before
+        listed = table.add(panels)
+        g = table.add([max(stages), *stages, down, across, portion, rim_section(table, rim)])
+        table.add([self.numbers[0], self.tile, width])
+        table.add([source.base + source.at(-top, -left), source.image, step.patch * source.row, source.row])
+        table.add([spaces[0], self.pitch, planes[0], spaces[1], pixels * width, planes[1]])
+        table.add([[v.base, v.image, v.row] for v in (target, *(views[name] for name in self._operand_names()))])
+        table.add([target.height, target.width, self.params, listed, len(panels), step.inputs // self._sums()])
+        table.add([*step.skips[0], *step.skips[1]])
+        return g
