@@ -49,7 +49,10 @@ def emit_plan(plan: Plan) -> str:
         **{f"input {v.name}": names.new(f"{v.name}_in") for v in graph.inputs},
         **{f"output {o.name}": names.new(f"{o.name}_out") for o in graph.outputs},
     }
-    steps = [_step(number, step, variables) for number, step in enumerate(plan.steps)]
+    ends = [*(first for first, _ in plan.segments[1:]), len(plan.steps)]
+    spans = [(first, end) for (first, _), end in zip(plan.segments, ends, strict=True)]
+    segments = [[_step(k, k - first, plan.steps[k], variables) for k in range(first, end)] for first, end in spans]
+    steps = [step for segment in segments for step in segment]
     call = ", ".join(o.name for o in graph.outputs) + f" = net({', '.join(v.name for v in graph.inputs)})"
     return (
         environment("numba")
@@ -79,6 +82,8 @@ def emit_plan(plan: Plan) -> str:
             outputs=Code(_tuple_of([_port(o.name, o.value.shape) for o in graph.outputs])),
             weights=[(Code(literal(key)), Code(literal(weight.shape))) for key, weight, _ in graph.weights()],
             steps=steps,
+            segments=segments,
+            turns=Code(literal(plan.segments)) if plan.segments != ((0, None),) else None,
             functions=Code("convolve_step, filter_step, row_step"),
             sample=Code(literal_dict(_sample(graph, free))) if free else None,
             lives=[(Code(literal(k)), Code(literal(life))) for k, life in sorted(plan.lives.items())],
@@ -138,7 +143,22 @@ def _defined(runtime: str) -> list[str]:
         "filter_step",
         "row_step",
     ]
-    found += ["job", "table", "arena", "weights", "batch", "chunk", "counter", "first", "images", "np", "os", "Any"]
+    found += [
+        "job",
+        "table",
+        "arena",
+        "weights",
+        "batch",
+        "chunk",
+        "counter",
+        "first",
+        "images",
+        "some",
+        "turn",
+        "np",
+        "os",
+        "Any",
+    ]
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             found.append(node.name)
@@ -147,8 +167,8 @@ def _defined(runtime: str) -> list[str]:
     return found
 
 
-def _step(number: int, step: Step, variables: dict[str, str]) -> dict[str, Any]:
-    """What the template says of a step."""
+def _step(number: int, place: int, step: Step, variables: dict[str, str]) -> dict[str, Any]:
+    """What the template says of a step, which stands at a place of its segment."""
     settings = [(k, v) for k, v in step.settings if _DEFAULTS.get(step.kind, {}).get(k) != v]
     if step.then:
         settings.append(("then", Code(_tuple_of([_operation(o) for o in step.then]))))
@@ -158,13 +178,15 @@ def _step(number: int, step: Step, variables: dict[str, str]) -> dict[str, Any]:
     arguments = ", ".join(head + [f"{k}={literal(v)}" for k, v in settings])
     function = {"Convolution": "convolve_step", "Filtering": "filter_step"}.get(step.kind, "row_step")
     source, target = (variables.get(name, "arena") for name in (step.source, step.target))
-    where = f"job, counter + {16 * number}, table, table[{number}], images, arena, weights, {source}, {target}"
+    where = (
+        f"job, counter + {16 * place}, table, table[table[{number}] + turn], some, arena, weights, {source}, {target}"
+    )
     return {
         "line": step.line,
         "name": Code(_comment(step.name)),
         "words": Code(_comment(f"{', '.join(step.reads)} -> {step.target}")),
         "code": Code(fit(f"{step.kind}({arguments}),", 2)),
-        "call": Code(fit(f"{function}({where})", 2)),
+        "call": Code(fit(f"{function}({where})", 3)),
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 
 from upc.diagnostics import UpcError, error
 from upc.ir import Graph, Node, Value
@@ -25,6 +26,7 @@ from upc.layers.shapes import axis_index
 from upc.layers.slicing import Slice, Split
 from upc.plan.minimal import Algorithm, filtered
 from upc.plan.operations import activation_operations, constant_operations, merge_operation, unary_operations
+from upc.plan.segments import segments
 from upc.plan.steps import BatchNorm, Operation, Plan, Size, Step, picture
 from upc.shape import Dim
 
@@ -66,7 +68,10 @@ class _Lowering:
                 self._lower(node)
         self._return()
         self._filter(algorithm, batch)
-        return Plan(self.graph, tuple(self.steps), self.sizes, self._resolved_slices(), self._lives(), algorithm)
+        weights = {key: prod(weight.shape) for key, weight, _ in self.graph.weights()}
+        slices, lives = self._resolved_slices(), self._lives()
+        turns = segments(self.steps, self.sizes, {name: place[0] for name, place in slices.items()}, weights)
+        return Plan(self.graph, tuple(self.steps), self.sizes, slices, lives, turns, algorithm)
 
     # Values and steps
 

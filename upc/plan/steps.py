@@ -78,8 +78,8 @@ class Plan:
     """Steps in order, and where values lie.
 
     `sizes` are those of every value, one image; `slices` the values that are part of another's buffer, as
-    (buffer, row, column, channel); `lives` the first and last step that need a buffer; `algorithm` is what
-    was asked for.
+    (buffer, row, column, channel); `lives` the first and last step that need a buffer; `segments` the runs of
+    steps that take turns together, as (first step, images of a turn); `algorithm` is what was asked for.
     """
 
     graph: Graph
@@ -87,6 +87,7 @@ class Plan:
     sizes: dict[str, Size]
     slices: dict[str, tuple[str, Dim, Dim, Dim]] = field(default_factory=dict)
     lives: dict[str, tuple[int, int]] = field(default_factory=dict)
+    segments: tuple[tuple[int, int | None], ...] = ((0, None),)
     algorithm: str = "auto"
 
     def __str__(self) -> str:
@@ -95,6 +96,9 @@ class Plan:
             reads = ", ".join(f"{name} {show(self.sizes[name])}" for name in step.reads)
             lines.append(f"  {number:3d}  {step.target} {show(self.sizes[step.target])} <- {reads}")
             lines.append(f"       line {step.line}  {step}")
+        if len(self.segments) > 1:
+            turns = ", ".join(f"from step {first} {images} images" for first, images in self.segments)
+            lines.append(f"  turns: {turns}")
         for name, (buffer, row, column, channel) in self.slices.items():
             lines.append(f"  {name} is {buffer} from row {row}, column {column}, channel {channel}")
         return "\n".join(lines)

@@ -18,8 +18,13 @@ from upc.runtime.tile import (
     TileType,
 )
 from upc.runtime.tiling import (
+    RIM,
     SECTION,
+    SOURCE,
+    TARGET,
     TASK_MULTIPLY_ADDS,
+    A,
+    B,
     tile_kernel,
 )
 
@@ -123,7 +128,7 @@ class CompiledConvolution:
     def __init__(self, step: Convolution, machine: Machine, views: Mapping[str, View], fixed: bool) -> None:
         self.step, self.machine, self.views, self.fixed = step, machine, views, fixed
         source, target = views[step.source], views[step.target]
-        self.folded = self._choose_fold(target) if fixed else 1
+        self.folded = self._choose_fold(source, target) if fixed else 1
         lanes = len(step.columns()[0][2]) * self.folded
         grids: list[Pair] = []
         if fixed:
@@ -145,14 +150,14 @@ class CompiledConvolution:
         factor = self.step.shuffle[0] if self.step.shuffle else 1
         return -(-target.height // factor), -(-target.width // factor)
 
-    def _choose_fold(self, target: View) -> int:
+    def _choose_fold(self, source: View, target: View) -> int:
         """How many neighbouring pixels to make at once, where channels alone would leave lanes idle."""
         step, lanes = self.step, self.machine.lanes
         if step.groups > 1 or step.shuffle or step.outputs * 2 > lanes or not target.dense:
             return 1
         if step.operands or step.layout == "spread":
             return 1
-        pace = step.strides[1] if step.form == "transposed" else step.size[1]
+        pace = step.unfolded((source.height, source.width), (target.height, target.width), True).step[1]
         best = 1
         for pixels in range(pace, lanes // step.outputs + 1, pace):
             if target.width % pixels == 0 and target.width > 1:
@@ -258,6 +263,13 @@ class CompiledConvolution:
                 lanes = slice(pixel * many, (pixel + 1) * many)
                 panel[t, :, lanes] = sum(kernel[y, x][:, columns] for y, x in entries)
         return panel
+
+    rim_cell, section_cells = RIM, SECTION
+
+    def bases(self) -> dict[int, str]:
+        """Which cells of a section say where values start, besides the rim's."""
+        names = (self.step.source, self.step.target, *self._operand_names())
+        return dict(zip((SOURCE, TARGET, A, B), names, strict=True))
 
     def section(self, table: Table, views: Mapping[str, View], rim: View | None, images: int, threads: int) -> int:
         """Write all that the kernel reads for these sizes and so many images; where it starts."""

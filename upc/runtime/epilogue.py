@@ -58,6 +58,9 @@ def channel_blocks(numbers: list[np.ndarray], width: int) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(blocks, -2, -3))
 
 
+RIM_CELLS = 9  # of what `rim_section` writes, the first of which is where the first image starts
+
+
 @jit
 def clear_rim(table: Any, at: int, target: Any, first: int, last: int) -> None:
     """Zero the rim of pictures `first` to `last` of the buffer described at `table[at:]`; -1 for none."""

@@ -360,6 +360,17 @@ class CompiledFiltering:
         """Floats of scratch for so many images."""
         return self.step.points * sum(self._planes(target, images))
 
+    rim_cell = F_RIM
+
+    @property
+    def section_cells(self) -> int:
+        return F_SKIPS + len(self.step.rows) + len(self.step.columns)
+
+    def bases(self) -> dict[int, str]:
+        """Which cells of a section say where values start, besides the rim's."""
+        names = (self.step.source, self.step.target, *self._operand_names())
+        return dict(zip((F_SOURCE, F_TARGET, F_A, F_B), names, strict=True))
+
     def section(
         self, table: Table, views: Mapping[str, View], rim: View | None, images: int, threads: int, workspace: int
     ) -> int:

@@ -127,6 +127,13 @@ class Table:
         for i, number in enumerate(numbers):
             self._numbers[index + i] = number
 
+    def __getitem__(self, index: int) -> int:
+        return self._numbers[index]
+
+    def moved(self, start: int, count: int, by: Mapping[int, int]) -> int:
+        """Append a copy of so many numbers with something added to some of them, given by their place; its start."""
+        return self.add([number + by.get(i, 0) for i, number in enumerate(self._numbers[start : start + count])])
+
     def array(self) -> np.ndarray:
         return np.array(self._numbers, dtype=np.int64)
 

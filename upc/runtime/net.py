@@ -20,7 +20,6 @@ from upc.runtime.network import (
     BATCH,
     CHUNK,
     EXTERNALS,
-    MOST_CHUNKS,
     MOST_IMAGES,
     PAIR,
     TABLE,
@@ -186,15 +185,15 @@ class Net:
             self._sit_down(seat, geometry)
         job, counters = seat.job, self.network.counters
         addresses = [address_of(array) for array in arrays]
-        most = geometry.chunk * MOST_CHUNKS
+        each = geometry.rounds * PAIR
+        most = geometry.chunk * ((job.size - counters) // each)
         for first in range(0, call.batch, most):
             batch = min(most, call.batch - first)
             job[BATCH] = batch
             for i, (address, floats) in enumerate(zip(addresses, call.image_floats, strict=True)):
                 job[EXTERNALS + 2 * i] = address + 4 * first * floats
                 job[EXTERNALS + 2 * i + 1] = floats
-            used = -(-batch // geometry.chunk) * len(self.network.steps) * PAIR
-            job[counters : counters + used] = 0
+            job[counters : counters + -(-batch // geometry.chunk) * each] = 0
             # One task a step is work for one thread; so is what comes while the others are taken.
             if self._team is None or geometry.single or not self._team.run(seat.address):
                 self._work(seat.address, 1)

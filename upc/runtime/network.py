@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from upc.runtime.convolution import CompiledConvolution, Convolution
+from upc.runtime.epilogue import RIM_CELLS
 from upc.runtime.filtering import CompiledFiltering, Filtering, by_portions
 from upc.runtime.layout import LINE, SLACK, Picture, Table, View, machine, place
 from upc.runtime.moving import CompiledGather, CompiledReshape, Gather, Reshape
@@ -62,6 +63,8 @@ class Geometry:
     table: np.ndarray
     arena: int
     chunk: int
+    rounds: int
+    """Runs of a step in a chunk, over all steps."""
     single: bool
 
 
@@ -80,6 +83,7 @@ class Network:
     `sizes(**free)` gives (rows, columns, channels) of every value; `slices(**free)` the values that are
     part of another's buffer, as (buffer, first row, column, channel); `lives` the steps between which a
     buffer is needed; `demands(**free)` pairs of (holds, what is demanded); `sample` free sizes that are allowed.
+    `segments` are runs of steps that take turns of their own: (first step, images of a turn, if that is known).
     """
 
     name: str
@@ -93,11 +97,12 @@ class Network:
     slices: Callable[..., Mapping[str, tuple[str, int, int, int]]] = lambda **free: {}
     sample: Mapping[str, int] = field(default_factory=dict)
     demands: Callable[..., tuple[tuple[bool, str], ...]] = lambda **free: ()
+    segments: tuple[tuple[int, int | None], ...] = ((0, None),)
 
     def compiled(self) -> tuple[Any, ...]:
         """The steps made ready for this machine."""
         here = machine()
-        views, _, _ = self._views(self.sample, 1)
+        views, _, _ = self._views(self.sample, (1,) * len(self.segments))
         steps: tuple[Any, ...] = tuple(COMPILED[type(step)](step, here, views, not self.sample) for step in self.steps)
         kernels = _kernels(steps)
         for step in steps:
@@ -136,13 +141,35 @@ class Network:
             if name not in slices and not _is_external(name)
         }
 
+    def _segment(self, number: int) -> int:
+        """Which segment a step belongs to."""
+        return sum(first <= number for first, _ in self.segments) - 1
+
+    def _spans(self, free: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+        """The first and last segment that every buffer is needed in."""
+        slices = self.slices(**free)
+        spans: dict[str, tuple[int, int]] = {}
+        for number, step in enumerate(self.steps):
+            for name in (step.source, step.target, *step.operands):
+                buffer, here = slices.get(name, (name,))[0], self._segment(number)
+                spans[buffer] = spans.get(buffer, (here, here))[0], here
+        return spans
+
     def _views(
-        self, free: Mapping[str, int], images: int, workspaces: Mapping[int, int] | None = None
+        self, free: Mapping[str, int], counts: Sequence[int], workspaces: Mapping[int, int] | None = None
     ) -> tuple[dict[str, View], dict[int, int], int]:
-        """Where every value lies, and the scratch of steps that need so many floats; the floats of the arena."""
+        """Where every value lies, and the scratch of steps that need so many floats; the floats of the arena.
+
+        `counts` are the images of a turn of each segment. A buffer of several segments holds all of a chunk, and is
+        needed as long as any of them takes turns.
+        """
         sizes, slices, pictures = self.sizes(**free), self.slices(**free), self._pictures(free)
-        needed = {name: p.image * images for name, p in pictures.items()}
-        lives = {name: self.lives[name] for name in pictures}
+        ends = [*(first - 1 for first, _ in self.segments[1:]), len(self.steps) - 1]
+        needed, lives = {}, {}
+        for name, (first, last) in self._spans(free).items():
+            if name in pictures:
+                needed[name] = pictures[name].image * (counts[first] if first == last else max(counts))
+                lives[name] = self.lives[name] if first == last else (self.segments[first][0], ends[last])
         for number, floats in (workspaces or {}).items():
             needed[f"workspace {number}"] = -(-floats // LINE) * LINE
             lives[f"workspace {number}"] = number, number
@@ -159,26 +186,33 @@ class Network:
             views[name] = View(base, p.image, p.row, p.pitch, height, width, channels, p.rim)
         return views, {number: offsets[f"workspace {number}"] for number in workspaces or {}}, total + SLACK
 
+    def _counts(self, free: Mapping[str, int], batch: int, weight_bytes: int) -> list[int]:
+        """Images of a turn of each segment: as many as were planned, or as fit in memory that is worth it."""
+        _, _, one = self._views(free, (1,) * len(self.segments))
+        room = max(ARENA_BYTES, 2 * weight_bytes) // (4 * (one - SLACK) or 1)
+        counts = [max(1, min(MOST_IMAGES, batch, room if images is None else images)) for _, images in self.segments]
+        return [-(-max(counts) // -(-max(counts) // count)) for count in counts]
+
     def geometry(
         self, compiled: tuple[Any, ...], free: Mapping[str, int], batch: int, threads: int, weight_bytes: int
     ) -> Geometry:
         """Lay out memory and work for such sizes."""
-        _, _, one = self._views(free, 1)
-        slices = self.slices(**free)
-        budget = max(ARENA_BYTES, 2 * weight_bytes)
-        chunk = max(1, min(MOST_IMAGES, batch, budget // (4 * (one - SLACK) or 1)))
-        sizes = self.sizes(**free)
+        counts, slices, sizes = self._counts(free, batch, weight_bytes), self.slices(**free), self.sizes(**free)
+        images = [counts[self._segment(number)] for number in range(len(compiled))]
         workspaces = {
-            number: step.workspace(Picture(*sizes[step.step.target]), chunk)
+            number: step.workspace(Picture(*sizes[step.step.target]), images[number])
             for number, step in enumerate(compiled)
             if isinstance(step, CompiledFiltering)
         }
-        views, spaces, arena = self._views(free, chunk, workspaces)
+        views, spaces, arena = self._views(free, counts, workspaces)
         arena += max((step.overrun for step in compiled if isinstance(step, CompiledConvolution)), default=0)
         table = Table()
         table.add([0] * len(compiled))
+        table.add(counts)
+        spans, chunk = self._spans(free), max(counts)
+        shared = {n for n in sizes if _is_external(n) or len(set(spans[slices.get(n, (n,))[0]])) > 1}
+        single, rounds = True, 0
         cleared: set[str] = set()
-        sections = []
         for number, step in enumerate(compiled):
             buffer = slices.get(step.step.target, (step.step.target,))[0]
             rim = None
@@ -186,11 +220,23 @@ class Network:
                 cleared.add(buffer)
                 rim = views[buffer]
             space = (spaces[number],) if number in spaces else ()
-            sections.append(step.section(table, views, rim, chunk, threads, *space))
-        table.put(0, sections)
-        numbers = table.array()
-        single = all(numbers[section] <= 1 for section in sections)  # tasks are a section's first cell
-        return Geometry(numbers, arena, chunk, single)
+            section = step.section(table, views, rim, images[number], threads, *space)
+            single = single and table[section] <= 1  # tasks are a section's first cell
+            turns = range(1, -(-chunk // images[number]))
+            sections = [section, *(_turn(table, section, step, views, shared, t * images[number]) for t in turns)]
+            rounds += len(sections)
+            table.put(number, [table.add(sections)])
+        return Geometry(table.array(), arena, chunk, rounds, single)
+
+
+def _turn(table: Table, section: int, step: Any, views: Mapping[str, View], shared: Set[str], images: int) -> int:
+    """A step's section for its turn after so many images, which the values that are `shared` hold all of."""
+    by = {cell: images * views[name].image for cell, name in step.bases().items() if name in shared}
+    copy, rim = table.moved(section, step.section_cells, by), table[section + step.rim_cell]
+    if rim >= 0 and step.step.target in shared:
+        cells = table.moved(rim, RIM_CELLS, {0: images * views[step.step.target].image})
+        table.put(copy + step.rim_cell, [cells])
+    return copy
 
 
 def _driver(step: Any) -> Any:

@@ -96,6 +96,14 @@ class CompiledRows:
         """The step's own numbers."""
         return []
 
+    rim_cell, section_cells = R_RIM, R_OWN
+
+    def bases(self) -> dict[int, str]:
+        """Which cells of a section say where values start, besides the rim's."""
+        step = self.step
+        names = [step.source, step.target, *[*step.operands, step.target, step.target][:2]]
+        return dict(zip((R_SOURCE, R_TARGET, R_A, R_B), names, strict=True))
+
     def rows(self, target: View) -> int:
         """Rows the work can be split into."""
         return target.height
@@ -108,7 +116,6 @@ class CompiledRows:
         """Write all that the kernel reads for these sizes and so many images; where it starts."""
         step = self.step
         target = views[step.target]
-        names = [step.source, step.target, *[*step.operands, step.target, step.target][:2]]
         rows = self.rows(target)
         floats = target.height * target.width * target.channels
         parts = max(1, min(rows, -(-floats // TASK_FLOATS), -(-4 * threads // images)))
@@ -118,9 +125,10 @@ class CompiledRows:
             for n in range(0, images, together)
             for part in range(parts)
         ]
-        seen = [self.seen(views[name], target) for name in names]
+        seen = [self.seen(views[name], target) for name in self.bases().values()]
         four = [cell for view in seen for cell in (view.base, view.image, view.row, view.pitch)]
         own = self.cells(table, views)
+        self.section_cells = R_OWN + len(own)
         g = table.add([len(work), 0, 0, self.numbers[0], *four, *own])
         table.put(g + R_WORK, [table.add(work), rim_section(table, rim)])
         return g
