@@ -49,7 +49,7 @@ def work(address: int, leader: int) -> None:
         seen = atomic_load(gate, OPEN)
         job = integers(gate[JOB])
         for step in range(STEPS):
-            task = take(job, COUNTERS + 16 * step, TASKS)
+            task = take(job, leader, COUNTERS + 16 * step, TASKS)
             while task >= 0:
                 while atomic_load(job, HELD) == 1:
                     relax()
@@ -61,7 +61,7 @@ def work(address: int, leader: int) -> None:
                     atomic_load(job, EARLY)
                 atomic_add(job, DONE + step * TASKS + task, 1)
                 finished(job, COUNTERS + 16 * step)
-                task = take(job, COUNTERS + 16 * step, TASKS)
+                task = take(job, leader, COUNTERS + 16 * step, TASKS)
         if leader:
             close(gate)
             return

@@ -118,16 +118,10 @@ def timed_source(text: str) -> str:
     tree = ast.parse(text)
     for position, node in enumerate(tree.body):
         if isinstance(node, ast.FunctionDef) and node.name == "forward":
-            node.args.args.append(ast.arg("leader"))
             _Stamps().visit(node)
             node.body.insert(1, ast.parse("since = stamp(job, leader, -1, 0)").body[0])
             tree.body[position:position] = ast.parse(_CLOCK).body
             break
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == "work":
-            for part in ast.walk(node):
-                if isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id == "forward":
-                    part.args.append(ast.Name("leader", ast.Load()))
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
 

@@ -178,9 +178,8 @@ def _step(number: int, place: int, step: Step, variables: dict[str, str]) -> dic
     arguments = ", ".join(head + [f"{k}={literal(v)}" for k, v in settings])
     function = {"Convolution": "convolve_step", "Filtering": "filter_step"}.get(step.kind, "row_step")
     source, target = (variables.get(name, "arena") for name in (step.source, step.target))
-    where = (
-        f"job, counter + {16 * place}, table, table[table[{number}] + turn], some, arena, weights, {source}, {target}"
-    )
+    which = f"table, table[table[{number}] + turn], some"
+    where = f"job, leader, counter + {16 * place}, {which}, arena, weights, {source}, {target}"
     return {
         "line": step.line,
         "name": Code(_comment(step.name)),

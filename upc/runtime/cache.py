@@ -49,11 +49,11 @@ class Entry:
         self._function = function
         self._call: Any = None
         self._engine: Any = None
+        self._nothing = (ctypes.c_int64 * 2)()  # where a result and an exception would be put; there is neither
+        self._place = ctypes.addressof(self._nothing)
 
     def __call__(self, first: int, second: int) -> None:
-        nothing = (ctypes.c_int64 * 2)()
-        place = ctypes.addressof(nothing)
-        self._call(place, place + 8, first, second)
+        self._call(self._place, self._place + 8, first, second)
 
     def ready(self) -> None:
         """Have the machine code, from the cache or compiled now: before several threads could each try to."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -100,8 +101,8 @@ class Convolution:
         return ours.reach((source.height, source.width), (target.height // factor, target.width // factor))
 
     def kernel_array(self, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The kernel as (row, column, input of a group, output), float64."""
-        given = np.asarray(weights[self.weights[0]], np.float64)
+        """The kernel as (row, column, input of a group, output)."""
+        given = weights[self.weights[0]]
         h, w = self.kernel
         if self.layout == "conv":
             return given
@@ -220,7 +221,7 @@ class CompiledConvolution:
     def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
         """Put kernel, bias and channel numbers into the packed array, in the order of panels."""
         step, width = self.step, self.tile_width
-        kernel = step.kernel_array(weights)
+        kernel, gain = step.kernel_array(weights), np.ones((1, 1, step.outputs))
         # A dense layer that makes a picture has a bias for every pixel; for all others these two axes are 1.
         pixels = step.kernel if step.layout == "spread" else (1, 1)
         bias = np.zeros((*pixels, step.outputs))
@@ -234,8 +235,7 @@ class CompiledConvolution:
                 if position == 0:
                     shape = bias.shape if operation.flat else (step.outputs,)
                     scale, offset = scale.reshape(shape), offset.reshape(shape)
-                    bias = bias * scale + offset
-                    kernel = kernel * (scale[:, :, None, :] if operation.flat else scale)
+                    bias, gain = bias * scale + offset, gain * scale
                 else:
                     extra += [scale, offset]
             elif operation[0] == "channel_prelu":
@@ -244,25 +244,32 @@ class CompiledConvolution:
         self.places = []
         for phase in self.phases(self.views[step.source], self.views[step.target]).phases:
             for _, _, columns in step.columns():
-                panel = self._panel(phase, kernel, columns)
                 here = bias[phase.taps[0].parts[0][1][0]] if step.layout == "spread" else bias[0, 0]
                 numbers = np.stack([np.tile(row[columns], self.folded) for row in [here, *extra]])
-                for left in range(0, panel.shape[2], width):
-                    block = panel[:, :, left : left + width]
-                    spare = width - block.shape[2]
-                    block = np.pad(block, ((0, 0), (0, 0), (0, spare)))
-                    few = np.pad(numbers[:, left : left + width], ((0, 0), (0, spare)))
-                    self.places.append((into.add(block), into.add(few)))
+                numbers = np.pad(numbers, ((0, 0), (0, -numbers.shape[1] % width)))
+                panel = len(phase.taps) * kernel.shape[2] * width
+                blocks = numbers.shape[1] // width
+                write = partial(self._write_panels, phase, kernel, gain, columns)
+                first = into.later(blocks * panel, write)
+                for block in range(blocks):
+                    few = into.add(numbers[:, block * width : (block + 1) * width])
+                    self.places.append((first + block * panel, few))
 
-    def _panel(self, phase: Phase, kernel: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Weights of a phase as (tap, input, lane)."""
-        many = len(columns)
-        panel = np.zeros((len(phase.taps), kernel.shape[2], many * self.folded), np.float32)
+    def _write_panels(
+        self, phase: Phase, kernel: np.ndarray, gain: np.ndarray, columns: np.ndarray, place: np.ndarray
+    ) -> None:
+        """Weights of a phase, each output's times its gain, as (block, tap, input, lane)."""
+        many, width, inputs = len(columns), self.tile_width, kernel.shape[2]
+        panel = np.zeros((len(phase.taps), inputs, place.size // (len(phase.taps) * inputs or 1)), np.float32)
         for t, tap in enumerate(phase.taps):
             for pixel, entries in tap.parts:
-                lanes = slice(pixel * many, (pixel + 1) * many)
-                panel[t, :, lanes] = sum(kernel[y, x][:, columns] for y, x in entries)
-        return panel
+                total = sum(kernel[y, x][:, columns].astype(np.float64) for y, x in entries)
+                y, x = entries[0] if gain.shape[:2] != (1, 1) else (0, 0)
+                panel[t, :, pixel * many : (pixel + 1) * many] = total * gain[y, x][columns]
+        if place.size:
+            place.reshape(-1, *panel.shape[:2], width)[:] = panel.reshape(*panel.shape[:2], -1, width).transpose(
+                2, 0, 1, 3
+            )
 
     rim_cell, section_cells = RIM, SECTION
 

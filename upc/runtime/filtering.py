@@ -36,6 +36,7 @@ F_HEIGHT, F_WIDTH, F_PARAMS, F_PANELS, F_PANEL_COUNT, F_DEPTH, F_SKIPS = range(3
 Q_WEIGHTS, Q_VALUES, Q_MADE, Q_PANEL = range(4)
 
 PORTION_BYTES, KERNELS_A_PORTION = 4 << 20, 1  # of values and products: so much, or as much as the kernel
+KERNEL_VALUES = 1 << 22  # made at once when a network is loaded
 LONGEST_SUMS = {4: 4096, 6: 512, 8: 64}
 """Channels added up in one sum, by points of an axis: short sums lose fewer bits, which counts where there are many."""
 
@@ -208,7 +209,16 @@ def by_portions(kernels: Sequence[tuple[Any, Any, Any]]) -> Any:
 
     @jit
     def run(
-        job: Any, counter: int, table: Any, g: int, images: int, arena: Any, weights: Any, source: Any, target: Any
+        job: Any,
+        leader: int,
+        counter: int,
+        table: Any,
+        g: int,
+        images: int,
+        arena: Any,
+        weights: Any,
+        source: Any,
+        target: Any,
     ) -> None:
         evaluations, products, readings = table[g + F_EVALUATIONS], table[g + F_PRODUCTS], table[g + F_READINGS]
         down, portion, kernel = table[g + F_DOWN], table[g + F_PORTION], table[g + F_KERNEL]
@@ -311,14 +321,10 @@ class CompiledFiltering:
     def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
         """Put the kernel's values and the channels' numbers into the packed array."""
         step, width = self.step, self.tile_width
-        kernel = np.asarray(weights[step.weights[0]], np.float64)
-        if step.layout == "conv_transpose":
-            kernel = kernel.transpose(0, 1, 3, 2)
-        values = filter_values(kernel, step.patch, step.rows, step.columns)
-        self.places = []
-        for point, phase, left in self._blocks():
-            block = values[point, :, phase, left : left + width]
-            self.places.append(into.add(np.pad(block, ((0, 0), (0, width - block.shape[1])))))
+        kernel = weights[step.weights[0]] if step.layout == "conv" else weights[step.weights[0]].transpose(0, 1, 3, 2)
+        blocks = sum(1 for _ in self._blocks())
+        first = into.later(blocks * step.inputs * width, lambda place: self._write_kernel(kernel, place))
+        self.places = range(first, first + blocks * step.inputs * width, step.inputs * width)
         numbers: list[np.ndarray] = []
         bias = np.zeros(step.outputs) if step.weights[1] is None else np.asarray(weights[step.weights[1]], np.float64)
         if self._begins_scaled():
@@ -334,6 +340,19 @@ class CompiledFiltering:
                 alpha = np.asarray(weights[operation[1]], np.float64).reshape(-1)
                 numbers.append(np.broadcast_to(alpha, step.outputs))
         self.params = into.add(channel_blocks(numbers, self.machine.lanes)) if numbers else 0
+
+    def _write_kernel(self, kernel: np.ndarray, place: np.ndarray) -> None:
+        """The kernel's values as (pair of points, phase, block, input, lane), a few inputs at a time."""
+        step, width = self.step, self.tile_width
+        spare = -step.outputs % width
+        panels = place.reshape(step.points, -1, (step.outputs + spare) // width, step.inputs, width)
+        some = max(1, KERNEL_VALUES // (step.points * step.channels))
+        for i in range(0, step.inputs, some):
+            part = kernel[:, :, i : i + some].astype(np.float64)
+            values = filter_values(part, step.patch, step.rows, step.columns)
+            padded = np.pad(values, ((0, 0), (0, 0), (0, 0), (0, spare)))
+            split = padded.reshape(*padded.shape[:3], -1, width)
+            panels[:, :, :, i : i + some] = split.transpose(0, 2, 3, 1, 4)
 
     def _blocks(self) -> Iterator[tuple[int, int, int]]:
         """(pair of points, phase, first channel) of every block of the products."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,20 +142,27 @@ class Weights:
     """The packed float32 numbers of a network, each part on a cache line."""
 
     def __init__(self) -> None:
-        self._parts: list[np.ndarray] = []
+        self._parts: list[tuple[int, int, Callable[[np.ndarray], None]]] = []
         self._length = 0
 
     def add(self, numbers: Any) -> int:
-        part = np.ascontiguousarray(numbers, dtype=np.float32).reshape(-1)
+        """Append numbers, however nested; where they will start."""
+        part = np.asarray(numbers, dtype=np.float32).reshape(-1)
+        return self.later(part.size, lambda place: np.copyto(place, part))
+
+    def later(self, count: int, write: Callable[[np.ndarray], None]) -> int:
+        """Leave room for so many numbers, which `write` puts there at the end; where they will start."""
         start = self._length
-        self._parts += [part, np.zeros(-part.size % LINE, np.float32)]
-        self._length += part.size + -part.size % LINE
+        self._parts.append((start, count, write))
+        self._length += -(-count // LINE) * LINE
         return start
 
     def array(self) -> np.ndarray:
         """All parts in one aligned array, with room for a vector to be read past the end."""
         packed = aligned(self._length + SLACK)
-        packed[: self._length] = np.concatenate(self._parts) if self._parts else 0.0
+        while self._parts:
+            start, count, write = self._parts.pop()
+            write(packed[start : start + count])
         return packed
 
 

@@ -73,9 +73,9 @@ def filter_values(kernel: np.ndarray, patch: int, rows: Entries, columns: Entrie
         taps = len(entries[0])
         met = [[[k in ks for k in range(kernel.shape[0])] for ks in phase] for phase in entries]
         of_kernel = np.einsum("at,ptk->apk", np.array(filter_matrices(taps, patch)[1]), np.array(met, np.float64))
-        kernel = np.einsum("apk,k...->...ap", of_kernel, kernel)
+        kernel = np.moveaxis(np.tensordot(of_kernel, kernel, axes=(2, 0)), (0, 1), (-2, -1))
     values = kernel.transpose(2, 4, 0, 3, 5, 1)
-    return np.ascontiguousarray(values).reshape(-1, inputs, len(rows) * len(columns), outputs)
+    return values.reshape(-1, inputs, len(rows) * len(columns), outputs)
 
 
 def _combined(builder: Any, tile: TileType, matrix: Matrix, vectors: Sequence[Any]) -> list[Any]:

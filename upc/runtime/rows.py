@@ -39,10 +39,19 @@ def by_rows(bodies: Sequence[Any]) -> Any:
 
     @jit
     def run(
-        job: Any, counter: int, table: Any, g: int, images: int, arena: Any, weights: Any, source: Any, target: Any
+        job: Any,
+        leader: int,
+        counter: int,
+        table: Any,
+        g: int,
+        images: int,
+        arena: Any,
+        weights: Any,
+        source: Any,
+        target: Any,
     ) -> None:
         tasks, body = table[g + R_TASKS], table[g + R_BODY]
-        task = take(job, counter, tasks)
+        task = take(job, leader, counter, tasks)
         while task >= 0:
             w = table[g + R_WORK] + 4 * task
             for n in range(table[w], min(table[w + 1], images)):
@@ -51,7 +60,7 @@ def by_rows(bodies: Sequence[Any]) -> Any:
                 for y in range(table[w + 2], table[w + 3]):
                     make_row(body, table, g, n, y, arena, weights, source, target)
             finished(job, counter)
-            task = take(job, counter, tasks)
+            task = take(job, leader, counter, tasks)
 
     return run
 

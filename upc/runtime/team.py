@@ -26,6 +26,7 @@ from upc.runtime.subroutine import FLOATS, INTEGERS, jit
 
 OPEN, ACTIVE, JOB, HEADER = 0, 8, 16, 24  # a cache line of 8 cells each
 SPINS = 20_000
+OTHERS = 1 << 32  # a counter holds what the leader took in its lower half, what the others took in the upper
 
 
 def _cell(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
@@ -97,11 +98,16 @@ def wait_for(job: Any, counter: int, count: int) -> None:
 
 
 @jit
-def take(job: Any, counter: int, count: int) -> int:
-    """The number of a task of this step to do now, or -1 once all `count` tasks are finished."""
-    task: int = atomic_add(job, counter, 1)
-    if task < count:
-        return task
+def take(job: Any, leader: int, counter: int, count: int) -> int:
+    """The number of a task of this step to do now, or -1 once all `count` tasks are finished.
+
+    The leader takes them from the first on, the others from the last: so from call to call a thread mostly does
+    what it did before, and finds the weights for that in its own cache.
+    """
+    taken: int = atomic_add(job, counter, 1 if leader else OTHERS)
+    first, last = taken % OTHERS, taken // OTHERS
+    if first + last < count:
+        return first if leader else count - 1 - last
     wait_for(job, counter, count)
     return -1
 

@@ -17,7 +17,7 @@ from upc.runtime.tile import (
     start,
 )
 
-TASK_MULTIPLY_ADDS = 1 << 20  # a task worth handing to another thread
+TASK_MULTIPLY_ADDS = 1 << 18  # a task worth handing to another thread
 
 # Cells of a step's section of the table.
 TASKS, SOURCE, SOURCE_IMAGE, TARGET, TARGET_IMAGE, A, A_IMAGE, B, B_IMAGE = range(9)
@@ -75,13 +75,22 @@ def convolve(kernels: Sequence[Any]) -> Any:
 
     @jit
     def run(
-        job: Any, counter: int, table: Any, g: int, images: int, arena: Any, weights: Any, source: Any, target: Any
+        job: Any,
+        leader: int,
+        counter: int,
+        table: Any,
+        g: int,
+        images: int,
+        arena: Any,
+        weights: Any,
+        source: Any,
+        target: Any,
     ) -> None:
         tasks, taps_at, kernel = table[g + TASKS], table[g + TAPS], table[g + KERNEL]
         source_at, source_image = table[g + SOURCE], table[g + SOURCE_IMAGE]
         target_at, target_image = table[g + TARGET], table[g + TARGET_IMAGE]
         image_rows, tile_images = table[g + IMAGE_ROWS], table[g + TILE_IMAGES]
-        task = take(job, counter, tasks)
+        task = take(job, leader, counter, tasks)
         while task >= 0:
             w = table[g + WORK] + task * WORK_ITEM
             first, last = table[w + W_IMAGE], min(table[w + W_IMAGE_END], images)
@@ -117,6 +126,6 @@ def convolve(kernels: Sequence[Any]) -> Any:
                             table[p + P_COUNT],
                         )
             finished(job, counter)
-            task = take(job, counter, tasks)
+            task = take(job, leader, counter, tasks)
 
     return run
