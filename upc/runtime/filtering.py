@@ -37,7 +37,7 @@ Q_WEIGHTS, Q_VALUES, Q_MADE, Q_PANEL = range(4)
 
 PORTION_BYTES, KERNELS_A_PORTION = 4 << 20, 1  # of values and products: so much, or as much as the kernel
 KERNEL_VALUES = 1 << 22  # made at once when a network is loaded
-LONGEST_SUMS = {4: 4096, 6: 512, 8: 64}
+LONGEST_SUMS = {4: 4096, 6: 512, 8: 128}
 """Channels added up in one sum, by points of an axis: short sums lose fewer bits, which counts where there are many."""
 
 
