@@ -21,7 +21,7 @@ INEXACT = {(2, 7), (3, 6), (4, 5)}  # taps and patch: off by more than a hundred
 
 # Measured on one core of a Zen 4, of which the ratios matter.
 MULTIPLY_ADDS_PER_SECOND = 50e9  # in large convolutions
-FLOATS_PER_SECOND = 0.8e9  # of scratch made, with the sums that takes, written and read again
+FLOATS_PER_SECOND = 3e9  # of scratch made, with the sums that takes, written and read again
 FLOATS_OF_KERNEL_PER_SECOND = 4e9  # read once for a call
 TYPICAL_PIXELS = 128  # for a size that is free
 

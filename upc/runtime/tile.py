@@ -16,6 +16,8 @@ from numba.extending import intrinsic, models, register_model
 
 from upc.runtime.vectors import CHANNEL_FUNCTIONS, F32, FUNCTIONS, I32, I64, MERGE_FUNCTIONS, Lanes
 
+PREFETCH_FLOATS = 1024  # how far ahead weights are asked for: past the page that the processor itself reads ahead in
+
 
 class TileType(types.Type):
     """The Numba type of a tile; two of equal size are equal."""
@@ -105,6 +107,15 @@ def _fma(builder: Any, tile: TileType, a: Any, b: Any, c: Any) -> Any:
     return builder.call(function, [a, b, c])
 
 
+def _prefetch(builder: Any, pointer: Any) -> None:
+    """Ask for a cache line that will be read soon."""
+    pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    signature = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
+    function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
+    read, near, data = (ir.Constant(I32, number) for number in (0, 3, 1))
+    builder.call(function, [pointer, read, near, data])
+
+
 @cache
 def start(tile: TileType) -> Any:
     """Intrinsic (array, offset): every row a copy of the `width` floats found there."""
@@ -184,6 +195,8 @@ def multiply_add(tile: TileType, row_offsets: tuple[int, ...]) -> Any:
             pixels = _address(context, builder, signature.args[1], x, x_offset)
             panel = _address(context, builder, signature.args[3], w, w_offset)
             weights = [_load(builder, _at(builder, panel, v * tile.lanes), tile) for v in range(tile.vectors)]
+            for v in range(tile.vectors):
+                _prefetch(builder, _at(builder, panel, v * tile.lanes + PREFETCH_FLOATS))
             for r in range(tile.rows):
                 pixel = _splat(builder, builder.load(_at(builder, pixels, row_offsets[r])), tile)
                 for v in range(tile.vectors):
