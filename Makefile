@@ -1,5 +1,5 @@
 # make demo    digits, before and after a trained autoencoder, as one picture
-# make bench   the whole gallery's race against the frameworks (most of an hour, on a quiet machine)
+# make bench   the whole gallery's race against the frameworks (about 25 minutes, on a quiet machine)
 # make check   everything a reviewer would: lint, format, types, tests
 PYTHON ?= python3
 VENV := .venv
@@ -47,7 +47,7 @@ lint: $(VENV)/.dev
 
 check: lint test
 
-# Every configuration on every target; takes up to two hours, and goes on where it was stopped. `make test` runs a share.
+# Every configuration on every target; takes about an hour on two cores, and goes on where it was stopped. `make test` runs a share.
 sweep: $(VENV)/.test
 	$(BIN)/python tests/sweep/sweep.py
 

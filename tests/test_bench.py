@@ -281,6 +281,12 @@ def test_warmup_compiles_the_nets_of_a_source(net, tmp_path, monkeypatch):
     assert any(path.is_file() for path in tmp_path.rglob("*"))
 
 
+def test_warmup_has_no_say_in_how_a_written_module_computes(tmp_path, capsys):
+    for more in (["--batch", "64"], ["--algorithm", "exact"]):
+        assert main(["warmup", str(tmp_path / "small.py"), *more]) == 2
+        assert "a module is one net" in capsys.readouterr().err
+
+
 def test_warmup_runs_nothing_that_upc_did_not_write(tmp_path, capsys):
     other = tmp_path / "other.py"
     other.write_text("raise SystemExit('was run')")

@@ -12,6 +12,7 @@ from tolerance import expect
 
 from upc import pipeline, reference
 from upc.build import compile_source
+from upc.cli import main
 from upc.ir import Array, Graph
 from upc.load import load_graph
 from upc.load_numba import import_file
@@ -112,6 +113,7 @@ def test_products_of_values_are_the_convolution(taps: int, points: int) -> None:
     pixels, kernel = rng.normal(size=(points, points)), rng.normal(size=(taps, taps))
     made = back @ ((of_kernel @ kernel @ of_kernel.T) * (values @ pixels @ values.T)) @ back.T
     windows = np.lib.stride_tricks.sliding_window_view(pixels, (taps, taps))
+    # float64: 1e-12 is 4,500 roundings, and the matrices' largest entries multiply to some hundreds.
     np.testing.assert_allclose(made, np.einsum("yxij,ij->yx", windows, kernel), atol=1e-12)
 
 
@@ -136,6 +138,7 @@ def test_auto_stays_within_a_hundred_thousandth(inputs: int, points: int, monkey
     monkeypatch.setattr(planned, "_seconds", lambda *args: 0.0)  # it always pays
     layers = {
         "conv2d(64, kernel_size=3, padding=same)": 3,
+        "conv2d(64, kernel_size=4, padding=same)": 4,
         "conv2d(64, kernel_size=5, padding=same)": 5,
         "conv2d_transpose(64, kernel_size=4, strides=2, padding=same)": 2,
         "up_sampling2d(2)\n  conv2d(64, kernel_size=3, padding=same)": 2,
@@ -209,11 +212,34 @@ def test_where_it_is_chosen() -> None:
         assert filtered(graph, "fast") == 0
 
 
+def test_a_kernel_is_not_made_huge_without_being_asked_for() -> None:
+    graph = one("conv2d_transpose(4096, kernel_size=4, strides=2, padding=same)", 4096, "32, 32")
+    assert [filtered(graph, algorithm, 64) for algorithm in ("fast", "auto")] == [1, 0]
+
+
 def test_the_more_images_the_more_is_filtered() -> None:
     """Filtering has a larger kernel to read, which one small image does not pay for."""
     graph = one("conv2d_transpose(128, kernel_size=4, strides=2, padding=same)", 256, "8, 8")
     chosen = [filtered(graph, "auto", batch) for batch in (1, 4, 16, 64)]
     assert chosen[0] == 0 and chosen[-1] == 1 and all(a <= b for a, b in pairwise(chosen))
+
+
+def test_the_command_line_has_both_choices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "up.upc"
+    file.write_text(
+        "net up {\n  input x: [8, 8, 256]\n  conv2d_transpose(128, 4, strides=2, padding=same)\n  output y\n}\n"
+    )
+    for arguments, wanted in (([], 0), (["--batch", "64"], 1), (["--batch", "64", "--algorithm", "exact"], 0)):
+        for command in (["compile", "--emit", "plan"], ["emit"]):
+            assert main([*command, str(file), *arguments]) == 0
+            assert (
+                capsys.readouterr().out.count("Filtering(layout" if command[0] == "compile" else " Filtering(\n")
+                == wanted
+            )
+    for batch in ("0", "-1", "x"):
+        with pytest.raises(SystemExit):
+            main(["compile", str(file), "--batch", batch])
+        assert "--batch" in capsys.readouterr().err
 
 
 def test_a_written_module_says_which() -> None:

@@ -57,7 +57,6 @@ def run(options: argparse.Namespace) -> int:
         weights=options.weights,
         seed=options.seed,
         algorithm=options.algorithm,
-        batch=len(arrays[0]),
     )
     result = net(*arrays)
     outputs = result if isinstance(result, tuple) else (result,)

@@ -18,19 +18,23 @@ from upc.commands import shared
 
 def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_source(parser)
+    shared.add_algorithm(parser)
+    shared.add_batch(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from upc.load import load_graph
 
     if options.file is not None and options.file.endswith(".py"):
-        if options.net is not None or options.defines:
-            raise shared.usage("a module is one net, its parameters set", hint="--net and -D are for .upc files")
+        if options.net is not None or options.defines or (options.algorithm, options.batch) != ("auto", 1):
+            hint = "--net, -D, --algorithm and --batch are for .upc files"
+            raise shared.usage("a module is one net, its parameters set", hint=hint)
         _warm_module(Path(options.file))
     else:
         for graph in shared.read_graphs(options):
             shared.progress(options, f"compiling {graph.name}")
-            load_graph(graph)  # compiles: the weights it makes up do not matter
+            # Loading compiles; the weights it makes up do not matter.
+            load_graph(graph, algorithm=options.algorithm, batch=options.batch)
 
     from upc.runtime.cache import cache_folder
 

@@ -128,37 +128,10 @@ def carried_runtime() -> tuple[tuple[str, ...], str]:
 def _defined(runtime: str) -> list[str]:
     """The names that the runtime and the module's own frame use."""
     tree = ast.parse(runtime)
-    found = [
-        "sizes",
-        "slices",
-        "demands",
-        "shapes",
-        "forward",
-        "work",
-        "load",
-        "NETWORK",
-        "COUNTERS",
-        "STEPS",
-        "convolve_step",
-        "filter_step",
-        "row_step",
-    ]
-    found += [
-        "job",
-        "table",
-        "arena",
-        "weights",
-        "batch",
-        "chunk",
-        "counter",
-        "first",
-        "images",
-        "some",
-        "turn",
-        "np",
-        "os",
-        "Any",
-    ]
+    found = ["sizes", "slices", "demands", "shapes", "forward", "work", "load", "np", "os", "Any"]
+    found += ["NETWORK", "COUNTERS", "STEPS", "convolve_step", "filter_step", "row_step"]
+    found += ["job", "leader", "counter", "table", "arena", "weights", "address", "gate", "seen", "threads"]
+    found += ["batch", "chunk", "first", "images", "each", "turn", "some"]
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             found.append(node.name)

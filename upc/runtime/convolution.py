@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from upc.runtime.epilogue import BatchNorm, rim_section
+from upc.runtime.epilogue import BatchNorm, operand_names, rim_section
 from upc.runtime.layout import Machine, Picture, Table, View, Weights
 from upc.runtime.patches import Pair, Patch, choose_patch, choose_vectors, most_rows
 from upc.runtime.phases import Phase, Phases, convolution_phases, fold, transposed_phases, upsampled_phases
@@ -193,7 +193,7 @@ class CompiledConvolution:
         step, views = self.step, self.views
         tile = TileType(patch.pixels, self.vectors, self.machine.lanes)
         target = views[step.target]
-        names = self._operand_names()
+        names = operand_names(self.step)
         phases = self.phases(views[step.source], target)
         factor = step.shuffle[0] if step.shuffle else 1
 
@@ -213,10 +213,6 @@ class CompiledConvolution:
     def overrun(self) -> int:
         """Floats past its source that a tile reads for pixels it then does not store."""
         return max(max(self._source_rows(patch)) for patch in (self.one, self.many))
-
-    def _operand_names(self) -> list[str]:
-        """The values of merge operations, made up to two."""
-        return [*self.step.operands, self.step.target, self.step.target][:2]
 
     def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
         """Put kernel, bias and channel numbers into the packed array, in the order of panels."""
@@ -275,14 +271,14 @@ class CompiledConvolution:
 
     def bases(self) -> dict[int, str]:
         """Which cells of a section say where values start, besides the rim's."""
-        names = (self.step.source, self.step.target, *self._operand_names())
+        names = (self.step.source, self.step.target, *operand_names(self.step))
         return dict(zip((SOURCE, TARGET, A, B), names, strict=True))
 
     def section(self, table: Table, views: Mapping[str, View], rim: View | None, images: int, threads: int) -> int:
         """Write all that the kernel reads for these sizes and so many images; where it starts."""
         step, width = self.step, self.tile_width
         source, target = views[step.source], views[step.target]
-        a, b = (views[name] for name in self._operand_names())
+        a, b = (views[name] for name in operand_names(self.step))
         phases = self.phases(source, target)
         factor = step.shuffle[0] if step.shuffle else 1
         size = self._grid_size(target)

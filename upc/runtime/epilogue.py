@@ -33,6 +33,11 @@ class BatchNorm:
         return scale, get("beta", 0.0) - get("moving_mean", 0.0) * scale
 
 
+def operand_names(step: Any) -> list[str]:
+    """The values that merge operations read, made up to two by the target, which none of them then reads."""
+    return [*step.operands, step.target, step.target][:2]
+
+
 def epilogue(then: tuple[Any, ...]) -> tuple[tuple[Any, ...], int]:
     """Operations as `finish` takes them, and how many numbers a channel they need."""
     made: list[tuple[Any, ...]] = []

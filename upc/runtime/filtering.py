@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from upc.runtime.epilogue import BatchNorm, channel_blocks, clear_rim, epilogue, rim_section
+from upc.runtime.epilogue import BatchNorm, channel_blocks, clear_rim, epilogue, operand_names, rim_section
 from upc.runtime.layout import LINE, Machine, Picture, Table, View, Weights
 from upc.runtime.minimal import Entries, evaluate_patch, filter_values, interpolate_patch, line_of_patch
 from upc.runtime.patches import Pair, choose_patch, choose_vectors, most_rows
@@ -299,7 +299,7 @@ class CompiledFiltering:
         if self._begins_scaled() and not (then and isinstance(then[0], BatchNorm)):
             then = (BatchNorm("", 1.0), *then)  # stands for the bias
         operations, slots = epilogue(then)
-        a, b = self._operand_names()
+        a, b = operand_names(self.step)
         pitches = target.pitch, views[a].pitch, views[b].pitch
         phases = len(step.rows), len(step.columns)
         evaluate = evaluate_row(TileType(1, 1, lanes), step.taps, step.patch, source.pitch, source.channels)
@@ -307,10 +307,6 @@ class CompiledFiltering:
         read = read_row(lines, step.taps, step.outputs, slots, operations, pitches, phases, wide)
         multiply = multiply_tile(TileType(self.tile, self.vectors, lanes), self.pitch, self._sums())
         return ((evaluate, multiply, read),)
-
-    def _operand_names(self) -> list[str]:
-        """The values of merge operations, made up to two."""
-        return [*self.step.operands, self.step.target, self.step.target][:2]
 
     def _sums(self) -> int:
         """How many sums of equal length the channels are added up in; one where those would be too short."""
@@ -387,7 +383,7 @@ class CompiledFiltering:
 
     def bases(self) -> dict[int, str]:
         """Which cells of a section say where values start, besides the rim's."""
-        names = (self.step.source, self.step.target, *self._operand_names())
+        names = (self.step.source, self.step.target, *operand_names(self.step))
         return dict(zip((F_SOURCE, F_TARGET, F_A, F_B), names, strict=True))
 
     def section(
@@ -414,7 +410,7 @@ class CompiledFiltering:
         table.add([self.numbers[0], self.tile, width])
         table.add([source.base + source.at(-top, -left), source.image, step.patch * source.row, source.row])
         table.add([spaces[0], self.pitch, planes[0], spaces[1], pixels * width, planes[1]])
-        table.add([[v.base, v.image, v.row] for v in (target, *(views[name] for name in self._operand_names()))])
+        table.add([[v.base, v.image, v.row] for v in (target, *(views[name] for name in operand_names(self.step)))])
         table.add([target.height, target.width, self.params, listed, len(panels), step.inputs // self._sums()])
         table.add([*step.skips[0], *step.skips[1]])
         return g

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from upc.runtime.epilogue import BatchNorm, channel_blocks, clear_rim, epilogue, rim_section
+from upc.runtime.epilogue import BatchNorm, channel_blocks, clear_rim, epilogue, operand_names, rim_section
 from upc.runtime.layout import Machine, Table, View, Weights
 from upc.runtime.subroutine import jit, one_of
 from upc.runtime.team import finished, take
@@ -110,7 +110,7 @@ class CompiledRows:
     def bases(self) -> dict[int, str]:
         """Which cells of a section say where values start, besides the rim's."""
         step = self.step
-        names = [step.source, step.target, *[*step.operands, step.target, step.target][:2]]
+        names = [step.source, step.target, *operand_names(step)]
         return dict(zip((R_SOURCE, R_TARGET, R_A, R_B), names, strict=True))
 
     def rows(self, target: View) -> int:
