@@ -94,6 +94,13 @@ FEW = [
     ("conv2d(1, 3, strides=2, padding=same)", "7, 16, 5"),
     ("up_sampling2d(2)\n  conv2d(3, 3, padding=same)", "3, 4, 6"),
     ("up_sampling2d([1, 3])\n  conv2d(2, 2, dilation_rate=2)", "5, 4, 3"),
+    # Blocks of several rows, also into a picture with a rim.
+    ("conv2d_transpose(3, kernel_size=2, strides=2)\n  batch_normalization()\n  tanh()", "5, 7, 6"),
+    ("conv2d(1, kernel_size=3, padding=same)\n  prelu()", "8, 12, 5"),
+    ("conv2d(2, kernel_size=3, padding=same)\n  conv2d(1, kernel_size=5, padding=same)", "6, 4, 3"),
+    ("conv2d_transpose(1, kernel_size=[2, 4], strides=[4, 2], padding=same)", "3, 5, 2"),
+    ("up_sampling2d(2)\n  conv2d(1, kernel_size=3, padding=same)", "9, 2, 4"),
+    ("conv2d(3, kernel_size=3, strides=2, padding=same)", "8, 8, 7"),
 ]
 
 

@@ -25,24 +25,26 @@ def carried_out(phases: Phases, kernel: Array, x: Array, target: Pair) -> Array:
     for phase in phases.phases:
         rows, columns = phases.grid(phase, target)
         for i, j in product(range(rows), range(columns)):
-            made = np.zeros((phases.fold, kernel.shape[-1]))
+            made = np.zeros((*phases.fold, kernel.shape[-1]))
             for tap in phase.taps:
                 row, column = i * phases.pace[0] + tap.row + top, j * phases.pace[1] + tap.column + left
                 assert row >= 0 and column >= 0, "reads before the rim"
                 for pixel, entries in tap.parts:
-                    made[pixel] += framed[row, column] @ sum(kernel[entry] for entry in entries)
+                    made[divmod(pixel, phases.fold[1])] += framed[row, column] @ sum(kernel[entry] for entry in entries)
             down, across = phase.origin[0] + i * phases.step[0], phase.origin[1] + j * phases.step[1]
-            for pixel in range(phases.fold):
-                assert np.isnan(y[down, across + pixel]).all(), "made twice"
-                y[down, across + pixel] = made[pixel]
+            block = y[down : down + phases.fold[0], across : across + phases.fold[1]]
+            assert np.isnan(block).all(), "made twice"
+            block[:] = made
     assert not np.isnan(y).any(), "never made"
     return y
 
 
-def foldings(phases: Phases, width: int) -> list[Phases]:
-    """The phases as they are, and folded by every number of pixels that divides the width."""
-    step = phases.step[1]
-    return [phases, *(fold(phases, n) for n in range(step, width + 1, step) if width % n == 0 and width > 1)]
+def foldings(phases: Phases, target: Pair) -> list[Phases]:
+    """The phases as they are, and folded by every block of pixels that divides the target."""
+    (down, across), (height, width) = phases.step, target
+    rows = sorted({1, *(n for n in range(down, height + 1, down) if height % n == 0)})
+    columns = [n for n in range(across, width + 1, across) if width % n == 0 and width > 1]
+    return [phases, *(fold(phases, block) for block in product(rows, columns))]
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -60,7 +62,7 @@ def test_convolution(seed: int) -> None:
     x, weights = rng.standard_normal((*size, 3)), rng.standard_normal((*kernel, 3, 2))
     (expected,) = layer.forward([x[None]], {"kernel": weights})
     phases = convolution_phases(kernel, strides, dilation, (padding[0][0], padding[1][0]))
-    for folded in foldings(phases, expected.shape[2]):
+    for folded in foldings(phases, expected.shape[1:3]):
         np.testing.assert_allclose(carried_out(folded, weights, x, expected.shape[1:3]), expected[0], atol=1e-12)
 
 
@@ -87,7 +89,7 @@ def test_transposed_convolution(seed: int) -> None:
     for known in {size, (2, 2)}:
         crop = (crops[0][0], crops[1][0])
         phases = transposed_phases(kernel, strides, dilation, crop, known, target)
-        for folded in foldings(phases, target[1]):
+        for folded in foldings(phases, target):
             np.testing.assert_allclose(carried_out(folded, given, x, target), expected[0], atol=1e-12)
 
 
@@ -107,7 +109,7 @@ def test_convolution_of_repeated_pixels(seed: int) -> None:
     x, weights = rng.standard_normal((*size, 3)), rng.standard_normal((*kernel, 3, 2))
     (expected,) = layer.forward([x.repeat(scale[0], 0).repeat(scale[1], 1)[None]], {"kernel": weights})
     phases = upsampled_phases(kernel, scale, dilation, (padding[0][0], padding[1][0]))
-    for folded in foldings(phases, expected.shape[2]):
+    for folded in foldings(phases, expected.shape[1:3]):
         np.testing.assert_allclose(carried_out(folded, weights, x, expected.shape[1:3]), expected[0], atol=1e-12)
 
 

@@ -120,7 +120,7 @@ def _multiply_kernel(rows: int, vectors: int, lanes: int) -> Any:
 
     tile = TileType(rows, vectors, lanes)
     offsets = tuple(row * DEPTH for row in range(rows))
-    begin, step = start(tile), multiply_add(tile, offsets)
+    begin, step = start(tile), multiply_add(tile, offsets, ahead=0)
     end = finish(tile, (), tuple(row * tile.width for row in range(rows)))
     width = tile.width
 
@@ -129,7 +129,7 @@ def _multiply_kernel(rows: int, vectors: int, lanes: int) -> Any:
         acc = begin(weights, 0)
         for _ in range(rounds):
             for k in range(DEPTH):
-                acc = step(acc, pixels, k, weights, k * width)
+                acc = step(acc, pixels, k, weights, k * width, 0)
         end(acc, weights, 0, target, 0, 0, target, 0, rows, width)
 
     return multiply

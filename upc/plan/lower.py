@@ -491,8 +491,10 @@ class _Lowering:
                 self._add(Step("Gather", name, line, made, name, (("move", _STAY),)))
 
     def _filter(self, algorithm: Algorithm, batch: int) -> None:
-        """Let convolutions take the way of minimal filtering."""
+        """Let convolutions take the way of minimal filtering, and tell them how many images to expect."""
         self.steps = [filtered(step, self.sizes, algorithm, batch) for step in self.steps]
+        if batch > 1:
+            self.steps = [s.with_settings(images=batch) if s.kind == "Convolution" else s for s in self.steps]
 
     def _resolved_slices(self) -> dict[str, tuple[str, Dim, Dim, Dim]]:
         """Slices of slices as slices of the buffer itself."""

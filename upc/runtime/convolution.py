@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from upc.runtime.epilogue import BatchNorm, operand_names, rim_section
-from upc.runtime.layout import Machine, Picture, Table, View, Weights
-from upc.runtime.patches import Pair, Patch, choose_patch, choose_vectors, most_rows
+from upc.runtime.layout import LINE, Machine, Picture, Table, View, Weights
+from upc.runtime.patches import STREAM_BYTES, Pair, Patch, choose_patch, choose_vectors, most_rows
 from upc.runtime.phases import Phase, Phases, convolution_phases, fold, transposed_phases, upsampled_phases
 from upc.runtime.tile import (
     Operation,
@@ -30,6 +30,8 @@ from upc.runtime.tiling import (
 )
 
 SMALL_WEIGHTS_BYTES = 768 << 10  # weights that stay in the second-level cache beside the pixels
+MOST_AHEAD = 2  # lines of the next tile's source asked for at each step
+MANY_IMAGES = 64  # where it is not known how many they are
 SOURCE_CHUNK_BYTES = 192 << 10  # source pixels that stay there while all panels pass over them
 
 
@@ -40,7 +42,8 @@ class Convolution:
     `form` is how the kernel meets the pixels: "convolution", "transposed" or "upsampled" (each source pixel
     first repeated `size` times). `layout` is how the canonical array is read as (row, column, input, output):
     "conv", "conv_transpose", "dense", "spread" (dense that makes a whole picture) or "gather" (dense that
-    reads a whole picture). `shuffle` moves blocks of channels into space. `then` are the operations after it.
+    reads a whole picture). `shuffle` moves blocks of channels into space. `images` are
+    those of a usual call, which say how large tiles are. `then` are the operations after it.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Convolution:
     size: Pair = (1, 1)
     groups: int = 1
     shuffle: tuple[int, str] | None = None
+    images: int = 1
     then: tuple[Any, ...] = ()
     operands: tuple[str, ...] = ()
 
@@ -129,7 +133,8 @@ class CompiledConvolution:
     def __init__(self, step: Convolution, machine: Machine, views: Mapping[str, View], fixed: bool) -> None:
         self.step, self.machine, self.views, self.fixed = step, machine, views, fixed
         source, target = views[step.source], views[step.target]
-        self.folded = self._choose_fold(source, target) if fixed else 1
+        self.fold = self._choose_fold(source, target) if fixed else (1, 1)
+        self.folded = self.fold[0] * self.fold[1]
         lanes = len(step.columns()[0][2]) * self.folded
         grids: list[Pair] = []
         if fixed:
@@ -141,7 +146,7 @@ class CompiledConvolution:
         limit = most_rows(machine, self.vectors)
         self.one = choose_patch(limit, grids)
         several = pixels is not None and pixels <= limit // 2 and len(set(grids)) == 1
-        self.many = choose_patch(limit, grids, images=limit) if several else self.one
+        self.many = choose_patch(limit, grids, step.images if step.images > 1 else MANY_IMAGES) if several else self.one
         self.operations = self._operations()
         self.places: list[Pair] = []
         self.numbers: tuple[int, ...] = ()
@@ -151,23 +156,27 @@ class CompiledConvolution:
         factor = self.step.shuffle[0] if self.step.shuffle else 1
         return -(-target.height // factor), -(-target.width // factor)
 
-    def _choose_fold(self, source: View, target: View) -> int:
-        """How many neighbouring pixels to make at once, where channels alone would leave lanes idle."""
-        step, lanes = self.step, self.machine.lanes
-        if step.groups > 1 or step.shuffle or step.outputs * 2 > lanes or not target.dense:
-            return 1
+    def _choose_fold(self, source: View, target: View) -> Pair:
+        """Rows and columns of pixels to make at once, where channels alone would leave lanes idle."""
+        step, most = self.step, self.machine.lanes // self.step.outputs
+        if step.groups > 1 or step.shuffle or most < 2 or not target.dense or target.width == 1:
+            return 1, 1
         if step.operands or step.layout == "spread":
-            return 1
-        pace = step.unfolded((source.height, source.width), (target.height, target.width), True).step[1]
-        best = 1
-        for pixels in range(pace, lanes // step.outputs + 1, pace):
-            if target.width % pixels == 0 and target.width > 1:
-                best = pixels
-        return best
+            return 1, 1
+        plain = step.unfolded((source.height, source.width), (target.height, target.width), True)
+        down, across = plain.step
+        blocks = [(1, 1)]
+        for rows in sorted({1, *range(down, most + 1, down)}):
+            blocks += [(rows, columns) for columns in range(across, most // rows + 1, across)]
+        whole = [(r, c) for r, c in blocks if target.height % r == 0 and target.width % c == 0]
+        return min(whole, key=lambda size: (self._folded(plain, size).steps_per_pixel, size))
+
+    def _folded(self, phases: Phases, size: Pair) -> Phases:
+        return phases if size == (1, 1) else fold(phases, size)
 
     def phases(self, source: View, target: View) -> Phases:
         found = self.step.unfolded((source.height, source.width), (target.height, target.width), self.fixed)
-        return fold(found, self.folded) if self.folded > 1 else found
+        return self._folded(found, self.fold)
 
     def _operations(self) -> tuple[Operation, ...]:
         """The epilogue for `finish`: a batch normalisation in front is folded into the kernel instead."""
@@ -202,7 +211,20 @@ class CompiledConvolution:
             return patch.offsets(view.image, down * view.row, across * view.pitch)
 
         operands = tuple(out(views[name]) for name in names)
-        return tile_kernel(tile, self._source_rows(patch), out(target), operands, self.operations)
+        following = self._next_tile(patch)
+        streams = 4 * max(step.images, patch.images) * views[step.source].image > STREAM_BYTES or not self.fixed
+        lines = min(MOST_AHEAD, -(-following * step.groups // (step.inputs * LINE))) if streams else 0
+        block = (self.fold[0], target.row, self.fold[1] * step.outputs)
+        rows = self._source_rows(patch), out(target), operands
+        return tile_kernel(tile, rows, self.operations, block, following, lines)
+
+    def _next_tile(self, patch: Patch) -> int:
+        """Floats from a tile's source to the next tile's."""
+        source = self.views[self.step.source]
+        pace = self.phases(source, self.views[self.step.target]).pace
+        if patch.images > 1:
+            return patch.images * source.image
+        return pace[0] * patch.rows * source.row if patch.rows > 1 else pace[1] * patch.columns * source.pitch
 
     def _source_rows(self, patch: Patch) -> tuple[int, ...]:
         source = self.views[self.step.source]

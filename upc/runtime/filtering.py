@@ -20,7 +20,7 @@ import numpy as np
 from upc.runtime.epilogue import BatchNorm, channel_blocks, clear_rim, epilogue, operand_names, rim_section
 from upc.runtime.layout import LINE, Machine, Picture, Table, View, Weights
 from upc.runtime.minimal import Entries, evaluate_patch, filter_values, interpolate_patch, line_of_patch
-from upc.runtime.patches import Pair, choose_patch, choose_vectors, most_rows
+from upc.runtime.patches import STREAM_BYTES, Pair, choose_patch, choose_vectors, most_rows
 from upc.runtime.subroutine import jit, one_of
 from upc.runtime.team import atomic_add, finished, wait_for
 from upc.runtime.tile import TileType, add_to, fill, finish, multiply_add, put_by, store_rows
@@ -122,34 +122,36 @@ def evaluate_row(tile: TileType, taps: int, patch: int, pitch: int, channels: in
 
 
 @cache
-def multiply_tile(tile: TileType, pitch: int, sums: int) -> Any:
+def multiply_tile(tile: TileType, pitch: int, sums: int, streams: bool) -> Any:
     """The function that multiplies values of a tile's patches, which lie `pitch` apart, with a panel of the kernel.
 
-    The channels are added up in so many `sums`: short ones lose fewer bits than a long one.
+    The channels are added up in so many `sums`: short ones lose fewer bits than a long one. Where there are many
+    patches, so that their values are a stream, those of the next tile are asked for meanwhile.
     """
-    nothing, step, end = (
-        fill(tile, 0.0),
-        multiply_add(tile, tuple(r * pitch for r in range(tile.rows))),
-        store_rows(tile),
-    )
-    put, add, width = put_by(tile), add_to(tile), tile.width
+    following = tile.rows * pitch
+    step = multiply_add(tile, tuple(range(0, following, pitch)), -(-tile.rows // LINE) if streams else 0)
+    nothing, end, put, add = fill(tile, 0.0), store_rows(tile), put_by(tile), add_to(tile)
+    rows, width = tile.rows, tile.width
 
     def multiply_patches(
         depth: int, arena: Any, values: int, weights: Any, w: int, products: int, patches: int
     ) -> None:
         acc = nothing()
+        later = values + following
         if sums > 1:
             total = put(acc)
             for start in range(values, values + sums * depth, depth):
                 acc = nothing()
                 for k in range(start, start + depth):
-                    acc = step(acc, arena, k, weights, w)
+                    acc = step(acc, arena, k, weights, w, later)
                     w += width
+                    later += rows
                 acc = add(total, acc)
         else:
             for k in range(values, values + depth):
-                acc = step(acc, arena, k, weights, w)
+                acc = step(acc, arena, k, weights, w, later)
                 w += width
+                later += rows
         end(acc, arena, products, patches)
 
     return multiply_patches
@@ -285,6 +287,7 @@ class CompiledFiltering:
         limit, target = most_rows(machine, self.vectors), views[step.target]
         patches = self._portion(target, step.images) * step.patches(target)[1] if fixed else limit
         self.tile = choose_patch(limit, [(1, patches)]).pixels
+        self.streams = not fixed or 4 * patches * self.pitch > STREAM_BYTES
 
     def _begins_scaled(self) -> bool:
         """Whether it starts with a factor and an addend for each channel: bias, batch normalisation or both."""
@@ -305,7 +308,7 @@ class CompiledFiltering:
         evaluate = evaluate_row(TileType(1, 1, lanes), step.taps, step.patch, source.pitch, source.channels)
         lines, wide = TileType(step.patch, 1, lanes), self.tile_width
         read = read_row(lines, step.taps, step.outputs, slots, operations, pitches, phases, wide)
-        multiply = multiply_tile(TileType(self.tile, self.vectors, lanes), self.pitch, self._sums())
+        multiply = multiply_tile(TileType(self.tile, self.vectors, lanes), self.pitch, self._sums(), self.streams)
         return ((evaluate, multiply, read),)
 
     def _sums(self) -> int:

@@ -8,6 +8,8 @@ from itertools import product
 
 from upc.runtime.layout import Machine
 
+STREAM_BYTES = 256 << 10  # pixels that pass by a panel of weights: of more, the next tile's are asked for ahead
+
 Pair = tuple[int, int]
 
 
@@ -46,9 +48,10 @@ def choose_vectors(machine: Machine, channels: int, pixels: int | None) -> int:
 
 
 def choose_patch(limit: int, grids: Sequence[Pair], images: int = 1) -> Patch:
-    """The patch of at most `limit` pixels that wastes the fewest in the phases' grids; none if sizes are unknown.
+    """The patch of at most `limit` pixels that wastes the fewest in the phases' grids of so many images.
 
-    A patch of several rows takes whole rows: only phases of equally many columns can share it.
+    A patch of several rows takes whole rows: only phases of equally many columns can share it. Where sizes are unknown
+    it has as many columns as may be.
     """
     if not grids:
         return Patch(limit)
@@ -60,7 +63,7 @@ def choose_patch(limit: int, grids: Sequence[Pair], images: int = 1) -> Patch:
             options += [Patch(columns, rows, n) for n in range(2, min(limit // (rows * columns), images) + 1)]
 
     def cost(patch: Patch) -> float:
-        tiles = -(-columns // patch.columns) * -(-rows // patch.rows) / patch.images
+        tiles = -(-columns // patch.columns) * -(-rows // patch.rows) * -(-images // patch.images)
         return tiles * (patch.pixels + 1.5)  # loading weights and looping cost about so many pixels
 
     return min(options, key=lambda patch: (cost(patch), -patch.pixels))

@@ -35,12 +35,17 @@ class Phase:
 @dataclass(frozen=True)
 class Phases:
     """All phases of a layer. `step` is the distance of target pixels, `pace` that of source pixels, `fold`
-    the number of neighbouring target pixels made at once as if they were channels."""
+    the rows and columns of neighbouring target pixels made at once as if they were channels."""
 
     phases: tuple[Phase, ...]
     step: tuple[int, int]
     pace: tuple[int, int]
-    fold: int = 1
+    fold: tuple[int, int] = (1, 1)
+
+    @property
+    def steps_per_pixel(self) -> float:
+        """How many taps are seen for each target pixel that is not made along with another."""
+        return sum(len(phase.taps) for phase in self.phases) / (self.step[0] * self.step[1])
 
     def grid(self, phase: Phase, target: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of the phase in a target of that size."""
@@ -119,22 +124,26 @@ def upsampled_phases(
     return Phases(_cross(axes[0], axes[1]), size, (1, 1))
 
 
-def fold(phases: Phases, pixels: int) -> Phases:
-    """Make `pixels` (a multiple of the step) neighbouring target pixels at once, as further channels.
+def fold(phases: Phases, size: tuple[int, int]) -> Phases:
+    """Make a block of neighbouring target pixels at once, as further channels.
 
-    For a layer of few channels this fills vectors that would stay nearly empty; a tap that only some of
-    the pixels see has zero weights for the others, in lanes that would have been idle.
+    `size` is its rows and columns, multiples of the step; one row of any phase is a block too. For a layer of few
+    channels this fills vectors that would stay nearly empty; a tap that only some of the pixels see has zero weights
+    for the others, in lanes that would have been idle.
     """
-    step = phases.step[1]
-    rows: dict[int, dict[tuple[int, int], dict[int, tuple[KernelEntry, ...]]]] = {}
+    (rows, columns), (down, across) = size, phases.step
+    if rows == 1:
+        down = 1  # phases of different rows stay apart
+    blocks: dict[int, dict[tuple[int, int], dict[int, tuple[KernelEntry, ...]]]] = {}
     for phase in phases.phases:
-        taps = rows.setdefault(phase.origin[0], defaultdict(dict))
-        for tap, turn in product(phase.taps, range(pixels // step)):
-            pixel = turn * step + phase.origin[1]
-            taps[tap.row, tap.column + turn * phases.pace[1]][pixel] = tap.parts[0][1]
+        y = 0 if rows == 1 else phase.origin[0]
+        taps = blocks.setdefault(phase.origin[0] - y, defaultdict(dict))
+        for tap, i, j in product(phase.taps, range(rows // down), range(columns // across)):
+            pixel = (i * down + y) * columns + j * across + phase.origin[1]
+            taps[tap.row + i * phases.pace[0], tap.column + j * phases.pace[1]][pixel] = tap.parts[0][1]
     folded = tuple(
         Phase((y, 0), tuple(Tap(dy, dx, tuple(sorted(parts.items()))) for (dy, dx), parts in sorted(taps.items())))
-        for y, taps in sorted(rows.items())
+        for y, taps in sorted(blocks.items())
     )
-    pace = phases.pace[1] * pixels // step
-    return Phases(folded, (phases.step[0], pixels), (phases.pace[0], pace), pixels)
+    pace = phases.pace[0] * rows // down, phases.pace[1] * columns // across
+    return Phases(folded, (phases.step[0] if rows == 1 else rows, columns), pace, size)

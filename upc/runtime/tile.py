@@ -8,15 +8,26 @@ row offsets known when the code is made, so that a single base address serves al
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
+from upc.runtime.layout import LINE
 from upc.runtime.vectors import CHANNEL_FUNCTIONS, F32, FUNCTIONS, I32, I64, MERGE_FUNCTIONS, Lanes
 
 PREFETCH_FLOATS = 1024  # how far ahead weights are asked for: past the page that the processor itself reads ahead in
+
+
+Operation = tuple[Any, ...]
+"""One step of an epilogue: (function, *numbers), (channel function, slot) or (merge function, operand)."""
+
+Block = tuple[int, int, int]
+"""How the lanes of a vector are stored: in so many lines, so many floats from one to the next, so many lanes each."""
+
+ONE_LINE: Block = (1, 0, 0)
 
 
 class TileType(types.Type):
@@ -90,6 +101,25 @@ def _masked_store(builder: Any, tile: TileType, value: Any, pointer: Any, mask: 
     name = f"llvm.masked.store.v{tile.lanes}f32.p0"
     function = cgutils.get_or_insert_function(builder.module, signature, name)
     builder.call(function, [value, pointer, ir.Constant(I32, 4), mask])
+
+
+def _store_lines(builder: Any, tile: TileType, value: Any, pointer: Any, block: Block) -> None:
+    """Store a vector's lanes as the lines of a block."""
+    lines, apart, count = block
+    for line in range(lines):
+        inside = [line * count <= lane < (line + 1) * count for lane in range(tile.lanes)]
+        mask = ir.Constant(ir.VectorType(ir.IntType(1), tile.lanes), inside)
+        _masked_store(builder, tile, value, _at(builder, pointer, line * (apart - count)), mask)
+
+
+def _store_first(builder: Any, tile: TileType, value: Any, pointer: Any, count: Any) -> None:
+    """Store the first `count` lanes of a vector, or all of them."""
+    whole = builder.icmp_signed(">=", count, ir.Constant(I64, tile.lanes))
+    with builder.if_else(whole) as (then, otherwise):
+        with then:
+            builder.store(value, builder.bitcast(pointer, tile.vector.as_pointer())).align = 4
+        with otherwise:
+            _masked_store(builder, tile, value, pointer, _mask(builder, tile, count, 0))
 
 
 def _masked_load(builder: Any, tile: TileType, pointer: Any, mask: Any) -> Any:
@@ -185,18 +215,26 @@ def fetch(tile: TileType, row_offsets: tuple[int, ...] = (0,)) -> Any:
 
 
 @cache
-def multiply_add(tile: TileType, row_offsets: tuple[int, ...]) -> Any:
-    """Intrinsic (tile, x, x_offset, w, w_offset): row r gains x[x_offset + row_offsets[r]] * w[w_offset:]."""
+def multiply_add(tile: TileType, row_offsets: tuple[int, ...], ahead: int) -> Any:
+    """Intrinsic (tile, x, x_offset, w, w_offset, later): row r gains x[x_offset + row_offsets[r]] * w[w_offset:].
+
+    It asks for `ahead` lines from x[later] on, which the next tile is to read.
+    """
 
     @intrinsic
-    def multiply_add_tile(typing: Any, acc: Any, x: Any, x_offset: Any, w: Any, w_offset: Any) -> Any:
+    def multiply_add_tile(
+        typing: Any, acc: Any, x: Any, x_offset: Any, w: Any, w_offset: Any, later_offset: Any
+    ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            acc, x, x_offset, w, w_offset = args
+            acc, x, x_offset, w, w_offset, later_offset = args
             pixels = _address(context, builder, signature.args[1], x, x_offset)
+            later = _address(context, builder, signature.args[1], x, later_offset)
             panel = _address(context, builder, signature.args[3], w, w_offset)
             weights = [_load(builder, _at(builder, panel, v * tile.lanes), tile) for v in range(tile.vectors)]
             for v in range(tile.vectors):
                 _prefetch(builder, _at(builder, panel, v * tile.lanes + PREFETCH_FLOATS))
+            for line in range(ahead):
+                _prefetch(builder, _at(builder, later, line * LINE))
             for r in range(tile.rows):
                 pixel = _splat(builder, builder.load(_at(builder, pixels, row_offsets[r])), tile)
                 for v in range(tile.vectors):
@@ -206,9 +244,28 @@ def multiply_add(tile: TileType, row_offsets: tuple[int, ...]) -> Any:
                     )
             return acc
 
-        return tile(tile, x, types.int64, w, types.int64), generate
+        return tile(tile, x, types.int64, w, types.int64, types.int64), generate
 
     return multiply_add_tile
+
+
+@cache
+def ask_for(tile: TileType, row_offsets: tuple[int, ...], block: Block) -> Any:
+    """Intrinsic (array, offset, row): have the lines brought near to which `finish` will store that row."""
+
+    @intrinsic
+    def ask_for_row(typing: Any, array: Any, offset: Any, row: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            array, offset, row = args
+            place = builder.add(offset, _row_offset(builder, row_offsets, row))
+            pointer = _address(context, builder, signature.args[0], array, place)
+            for line, channel in product(range(block[0]), range(0, tile.width, LINE)):
+                _prefetch(builder, _at(builder, pointer, line * block[1] + channel))
+            return context.get_dummy_value()
+
+        return types.void(array, types.int64, types.int64), generate
+
+    return ask_for_row
 
 
 @cache
@@ -343,22 +400,20 @@ def store_rows(tile: TileType) -> Any:
     return store_tile_rows
 
 
-Operation = tuple[Any, ...]
-"""One step of an epilogue: (function, *numbers), (channel function, slot) or (merge function, operand)."""
-
-
 @cache
 def finish(
     tile: TileType,
     operations: tuple[Operation, ...],
     row_offsets: tuple[int, ...] = (0,),
     operand_rows: tuple[tuple[int, ...], ...] = ((0,), (0,)),
+    block: Block = ONE_LINE,
 ) -> Any:
     """Intrinsic (tile, params, p, arena, a, b, target, t, rows, count): apply the epilogue and store.
 
     `params[p:]` holds the numbers of channel functions, `width` floats a slot; `arena[a:]` and `arena[b:]`
     are the operands of merge functions, with their own row offsets, and may be read past `count`. The
-    first `rows` rows and the first `count` channels of each are stored to `target[t:]`.
+    first `rows` rows and the first `count` channels of each are stored to `target[t:]`, or all channels of a block's
+    lines, each to a place of its own.
     """
 
     @intrinsic
@@ -415,14 +470,10 @@ def finish(
                 i = builder.add(builder.mul(r, ir.Constant(I64, tile.vectors)), v)
                 y = apply(Lanes(builder, builder.load(builder.gep(stack, [i]))), r, first).value
                 pointer = builder.gep(place, [builder.add(_row_offset(builder, row_offsets, r), first)])
-                left = builder.sub(count, first)
-                whole = builder.icmp_signed(">=", left, ir.Constant(I64, tile.lanes))
-                with builder.if_else(whole) as (then, otherwise):
-                    with then:
-                        stored = builder.store(y, builder.bitcast(pointer, tile.vector.as_pointer()))
-                        stored.align = 4
-                    with otherwise:
-                        _masked_store(builder, tile, y, pointer, _mask(builder, tile, left, 0))
+                if block[0] > 1:
+                    _store_lines(builder, tile, y, pointer, block)
+                else:
+                    _store_first(builder, tile, y, pointer, builder.sub(count, first))
             return context.get_dummy_value()
 
         integer = types.int64

@@ -10,8 +10,10 @@ from upc.runtime.epilogue import clear_rim
 from upc.runtime.subroutine import jit, one_of
 from upc.runtime.team import finished, take
 from upc.runtime.tile import (
+    Block,
     Operation,
     TileType,
+    ask_for,
     finish,
     multiply_add,
     start,
@@ -31,14 +33,22 @@ W_PANEL, W_PANEL_END, W_IMAGE, W_IMAGE_END, W_CHUNK, W_RIM, WORK_ITEM = range(7)
 @cache
 def tile_kernel(
     tile: TileType,
-    source_rows: tuple[int, ...],
-    target_rows: tuple[int, ...],
-    operand_rows: tuple[tuple[int, ...], ...],
+    rows: tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, ...], ...]],
     operations: tuple[Operation, ...],
+    block: Block,
+    next_tile: int,
+    ahead: int,
 ) -> Any:
-    """The function that makes one tile: over all taps, over all channels of each, then the epilogue."""
-    begin, step, end = start(tile), multiply_add(tile, source_rows), finish(tile, operations, target_rows, operand_rows)
-    width = tile.width
+    """The function that makes one tile: over all taps, over all channels of each, then the epilogue.
+
+    `rows` are the offsets of the tile's rows in source, target and operands; `block` is how `finish` stores a row.
+    While it does, it asks for the lines that the tile will be stored to, and for the source of the next tile, which
+    starts `next_tile` floats on, by `ahead` lines a step.
+    """
+    source_rows, target_rows, operand_rows = rows
+    begin, end = start(tile), finish(tile, operations, target_rows, operand_rows, block)
+    step, ask = multiply_add(tile, source_rows, ahead), ask_for(tile, target_rows, block)
+    height, width = tile.rows, tile.width
 
     def make_tile(
         table: Any,
@@ -59,11 +69,20 @@ def tile_kernel(
         count: int,
     ) -> None:
         acc = begin(weights, params)
+        pace = next_tile // depth
         for tap in range(tap_first, tap_last):
             pixel = x + table[tap]
-            for k in range(pixel, pixel + depth):
-                acc = step(acc, source, k, weights, w)
+            asked = pixel + min(height, depth)
+            later = pixel + next_tile
+            for k in range(pixel, asked):
+                ask(target, y, k - pixel)
+                acc = step(acc, source, k, weights, w, later)
                 w += width
+                later += pace
+            for k in range(asked, pixel + depth):
+                acc = step(acc, source, k, weights, w, later)
+                w += width
+                later += pace
         end(acc, weights, params + width, arena, a, b, target, y, rows, count)
 
     return make_tile
