@@ -23,6 +23,7 @@ from upc.runtime.network import (
     EXTERNALS,
     MOST_IMAGES,
     PAIR,
+    ROUNDS,
     TABLE,
     WEIGHTS,
     Geometry,
@@ -33,22 +34,15 @@ from upc.runtime.team import JOB, Team
 KEPT_CALLS, KEPT_GEOMETRIES, KEPT_SEATS = 64, 16, 4  # of other sizes, or of calls at the same time
 
 
+FLOAT32 = np.dtype(np.float32)
+
+
 def available_cores() -> int:
     """Cores this process may use, or `UPC_NUM_THREADS` if that is set."""
     wanted = os.environ.get("UPC_NUM_THREADS")
     if wanted:
         return max(1, int(wanted))
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@dataclass
-class Seat:
-    """The memory of one call at a time: its job, with counters, and its arena."""
-
-    job: np.ndarray
-    arena: np.ndarray
-    address: int
-    geometry: Geometry | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +53,17 @@ class Call:
     shapes: tuple[tuple[int, ...], ...]
     image_floats: tuple[int, ...]
     geometry: Geometry
+
+
+class Seat:
+    """The memory of one call at a time: its job, with counters, and its arena."""
+
+    def __init__(self, job: np.ndarray) -> None:
+        self.cells, self.address = memoryview(job), address_of(job)  # type: ignore[arg-type]
+        self.cells[JOB] = self.address
+        self.arena = np.empty(0, np.float32)
+        self.call: Call | None = None
+        self.most = 1  # images that there are counters for
 
 
 class Net:
@@ -114,7 +119,7 @@ class Net:
         for port, array in zip(ports, arrays, strict=True):
             if not isinstance(array, np.ndarray):
                 raise TypeError(f"{port.name} must be a NumPy array, got {type(array).__name__}")
-            if array.dtype != np.float32:
+            if array.dtype is not FLOAT32 and array.dtype != FLOAT32:
                 raise TypeError(f"{port.name} must be float32, got {array.dtype}")
         return [array if array.flags.c_contiguous else np.ascontiguousarray(array) for array in arrays]
 
@@ -175,47 +180,46 @@ class Net:
         return made
 
     def _run(self, call: Call, arrays: list[np.ndarray]) -> None:
-        geometry = call.geometry
         try:
             seat = self._seats.pop()
         except IndexError:
-            job = self.network.new_job()
-            seat = Seat(job, np.empty(0, np.float32), address_of(job))
-            job[JOB] = seat.address
-        if seat.geometry is not geometry:
-            self._sit_down(seat, geometry)
-        job, counters = seat.job, self.network.counters
+            seat = Seat(self.network.new_job())
+        if seat.call is not call:
+            self._sit_down(seat, call)
+        cells = seat.cells
         addresses = [address_of(array) for array in arrays]
-        each = geometry.rounds * PAIR
-        most = geometry.chunk * ((job.size - counters) // each)
-        for first in range(0, call.batch, most):
-            batch = min(most, call.batch - first)
-            job[BATCH] = batch
-            for i, (address, floats) in enumerate(zip(addresses, call.image_floats, strict=True)):
-                job[EXTERNALS + 2 * i] = address + 4 * first * floats
-                job[EXTERNALS + 2 * i + 1] = floats
-            job[counters : counters + -(-batch // geometry.chunk) * each] = 0
+        for first in range(0, call.batch, seat.most):
+            cells[BATCH] = min(seat.most, call.batch - first)
+            cell = EXTERNALS
+            for address, floats in zip(addresses, call.image_floats, strict=True):
+                cells[cell] = address + 4 * first * floats
+                cell += 2
             # One task a step is work for one thread; so is what comes while the others are taken.
-            if self._team is None or geometry.single or not self._team.run(seat.address):
+            if self._team is None or call.geometry.single or not self._team.run(seat.address):
                 self._work(seat.address, 1)
         if len(self._seats) < KEPT_SEATS:
             self._seats.append(seat)
 
-    def _sit_down(self, seat: Seat, geometry: Geometry) -> None:
+    def _sit_down(self, seat: Seat, call: Call) -> None:
         """Prepare a seat for calls of other sizes than its last."""
+        geometry, cells = call.geometry, seat.cells
         if seat.arena.size < geometry.arena:
             seat.arena = aligned(geometry.arena)
-        seat.job[ARENA], seat.job[WEIGHTS] = address_of(seat.arena), address_of(self._packed)
-        seat.job[TABLE], seat.job[CHUNK] = address_of(geometry.table), geometry.chunk
-        seat.geometry = geometry
+        cells[ARENA], cells[WEIGHTS] = address_of(seat.arena), address_of(self._packed)
+        cells[TABLE], cells[CHUNK], cells[ROUNDS] = address_of(geometry.table), geometry.chunk, geometry.rounds
+        for number, floats in enumerate(call.image_floats):
+            cells[EXTERNALS + 2 * number + 1] = floats
+        seat.most = geometry.chunk * ((len(cells) - self.network.counters) // (geometry.rounds * PAIR))
+        seat.call = call
 
 
 def address_of(array: np.ndarray) -> int:
     """Where an array's first element lies; quicker than its `ctypes`, and than its interface if it is writable."""
-    if array.flags.writeable and array.size:
+    try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
-    address: int = array.__array_interface__["data"][0]
-    return address
+    except (TypeError, ValueError):  # it cannot be written to, or is empty
+        address: int = array.__array_interface__["data"][0]
+        return address
 
 
 def _shape_text(shape: tuple[int | str, ...]) -> str:

@@ -29,7 +29,7 @@ from upc.runtime.windows import (
 )
 
 # Cells of a job, after those of the team.
-ARENA, WEIGHTS, TABLE, BATCH, CHUNK, EXTERNALS = 24, 25, 26, 27, 28, 32
+ARENA, WEIGHTS, TABLE, BATCH, CHUNK, ROUNDS, EXTERNALS = 24, 25, 26, 27, 28, 29, 32
 PAIR = 16  # cells from one step's counters to the next's
 MOST_CHUNKS = 64
 MOST_IMAGES = 64  # in a chunk
@@ -54,6 +54,15 @@ COMPILED = {
 def external(job: Any, which: int, first: int) -> int:
     """Where the caller's array number `which` starts, from its image `first` on."""
     return job[EXTERNALS + 2 * which] + 4 * first * job[EXTERNALS + 2 * which + 1]  # type: ignore[no-any-return]
+
+
+@jit
+def begin(job: Any, counter: int) -> None:
+    """Clear the counters of all steps of a job, which start at a cell."""
+    chunks = (job[BATCH] + job[CHUNK] - 1) // job[CHUNK]
+    for pair in range(chunks * job[ROUNDS]):
+        job[counter + PAIR * pair] = 0
+        job[counter + PAIR * pair + 8] = 0
 
 
 @dataclass(frozen=True)
