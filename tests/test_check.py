@@ -108,6 +108,16 @@ def test_keras_stands_for_all_its_backends():
     assert engines.choose(["keras"])[0] == ("keras[tensorflow]", "keras[jax]", "keras[torch]")
 
 
+def test_numba_with_other_algorithms_and_narrower_vectors():
+    graph = graph_of(
+        "net n {\n  input x: [9, 7, 40]\n  conv2d_transpose(36, 4, strides=2, padding=same)\n  output y\n}\n"
+    )
+    found = check(graph, targets=list(engines.VARIANTS))
+    assert found.ok and found.targets == engines.VARIANTS
+    gaps = {(pair["a"], pair["b"]): pair["max_abs"] for pair in found.pairs()}
+    assert gaps["numba[exact]", "numba[128]"] < gaps["numba[exact]", "numba[fast]"]
+
+
 @pytest.mark.parametrize(
     "arguments", [["--targets", "pytorch"], ["--targets", ","], ["--size", "H"], ["--size", "Q=3"]]
 )

@@ -22,16 +22,19 @@ from upc.ir import Array, Graph
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
+VARIANTS = ("numba[exact]", "numba[fast]", "numba[256]", "numba[128]")
+"""Numba with minimal filtering nowhere or wherever it can be, or with vectors of so many bits: run if asked for."""
+
 _NEEDED: dict[str, tuple[tuple[str, ...], str]] = {
     "reference": ((), ""),
-    "numba": (("numba",), "pip install numba"),
+    **dict.fromkeys(("numba", *VARIANTS), (("numba",), "pip install numba")),
     **{f"keras[{b}]": (("keras", b), f"pip install 'upc[keras]' {b}") for b in BACKENDS},
     "torch": (("torch",), "pip install 'upc[torch]'"),
     "onnxruntime": (("torch", "onnx", "onnxruntime"), "pip install 'upc[torch,onnx]'"),
 }
 """The modules that a target needs, and how to get them."""
 
-TARGETS = tuple(_NEEDED)
+TARGETS = tuple(target for target in _NEEDED if target not in VARIANTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,10 @@ def choose(wanted: Sequence[str] | None) -> tuple[tuple[str, ...], dict[str, str
         if name == "keras":
             installed = [t for t in TARGETS if t.startswith("keras[") and missing(t) is None]
             chosen += installed or ["keras[tensorflow]"]
-        elif name in TARGETS:
+        elif name in _NEEDED:
             chosen.append(name)
         else:
-            near = nearest(name, [*TARGETS, "keras"])
+            near = nearest(name, [*_NEEDED, "keras"])
             hint = f"did you mean {near}?" if near else f"there is {', '.join(TARGETS)}"
             raise error("E0800", f"there is no target {name}", hint=hint, exit_code=EXIT_USAGE)
     for target in chosen:
@@ -175,4 +178,6 @@ def _environment(target: str) -> dict[str, str]:
     found["JAX_PLATFORMS"] = "cpu"
     if target.startswith("keras["):
         found["KERAS_BACKEND"] = target.removeprefix("keras[").removesuffix("]")
+    if target in ("numba[256]", "numba[128]"):
+        found["UPC_VECTOR_BITS"] = target.removeprefix("numba[").removesuffix("]")
     return found

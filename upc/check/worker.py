@@ -7,11 +7,13 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from upc.check.engines import Failure, Job, Result, read, write
 from upc.diagnostics import UpcError
 from upc.ir import Array
+from upc.plan.minimal import Algorithm
 
 
 def main(target: str) -> None:
@@ -20,7 +22,7 @@ def main(target: str) -> None:
     results = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
-    runner = _RUNNERS[target.partition("[")[0]]
+    runner = _RUNNERS.get(target) or _RUNNERS[target.partition("[")[0]]
     while True:
         try:
             job = read(sys.stdin.buffer)
@@ -48,10 +50,10 @@ def _reference(job: Job) -> tuple[Array, ...]:
     return tuple(reference.run(job.graph, job.weights, list(job.inputs)).values())
 
 
-def _numba(job: Job) -> tuple[Array, ...]:
+def _numba(job: Job, algorithm: Algorithm = "auto") -> tuple[Array, ...]:
     from upc.load_numba import load_numba
 
-    return load_numba(job.graph, job.weights)(job.inputs)
+    return load_numba(job.graph, job.weights, algorithm)(job.inputs)
 
 
 def _keras(job: Job) -> tuple[Array, ...]:
@@ -115,6 +117,8 @@ def export(model: object, inputs: list[Array], path: Path) -> None:
 _RUNNERS: dict[str, Callable[[Job], tuple[Array, ...]]] = {
     "reference": _reference,
     "numba": _numba,
+    "numba[exact]": partial(_numba, algorithm="exact"),
+    "numba[fast]": partial(_numba, algorithm="fast"),
     "keras": _keras,
     "torch": _torch,
     "onnxruntime": _onnxruntime,

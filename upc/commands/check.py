@@ -1,9 +1,11 @@
 """Run a net on every target with the same weights and inputs, and compare them.
 
 With no --targets: whatever is installed. `keras` stands for Keras on each backend that is installed
-(keras[tensorflow], keras[jax], keras[torch]), `onnxruntime` for the PyTorch source exported to ONNX. The
-reference runs in float64. Where targets differ, known mistakes are tried and the one that explains the
-difference is named. Without --weights made-up ones are used, biases and statistics too.
+(keras[tensorflow], keras[jax], keras[torch]), `onnxruntime` for the PyTorch source exported to ONNX. If asked
+for, numba[exact] and numba[fast] save multiplications nowhere or wherever they can, and numba[256] and
+numba[128] use vectors of so many bits. The reference runs in float64. Where targets differ, known mistakes are
+tried and the one that explains the difference is named. Without --weights made-up ones are used, biases and
+statistics too.
 
 exit codes: 0 all agree, 1 a mismatch or a target that gave no result, 4 a target is not installed.
 """
