@@ -82,8 +82,23 @@ TECHNIQUES = (
     ),
     Technique(
         "pixels folded into lanes where channels are few",
-        ("self._choose_fold(source, target) if fixed else 1", "1"),
+        ("self._choose_fold(source, target) if fixed else (1, 1)", "(1, 1)"),
         (("b6", 1), ("b4", 64), ("b1", 64)),
+    ),
+    Technique(
+        "of several rows where that takes fewer taps",
+        ("for rows in sorted({1, *range(down, most + 1, down)})", "for rows in (1,)"),
+        (("b6", 64), ("b8", 64), ("c1", 64)),
+    ),
+    Technique(
+        "the next tile's pixels asked for ahead",
+        ("MOST_AHEAD = 2 ", "MOST_AHEAD = 0 "),
+        (("b6", 64), ("b6", 1)),
+    ),
+    Technique(
+        "lines asked for before they are stored to",
+        ("                ask(target, y, k - pixel)\n", ""),
+        (("b6", 64), ("b6", 1)),
     ),
     Technique(
         "pixels kept off powers of two",
