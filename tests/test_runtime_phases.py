@@ -10,7 +10,7 @@ import pytest
 
 from upc.ir import Array
 from upc.layers import construct
-from upc.runtime.phases import Phases, convolution_phases, fold, transposed_phases, upsampled_phases
+from upc.runtime.phases import Phases, convolution_phases, fold, taps_per_pixel, transposed_phases, upsampled_phases
 from upc.shape import conv_transpose_crop, evaluate
 
 Pair = tuple[int, int]
@@ -119,6 +119,15 @@ def test_no_inserted_zero_is_multiplied() -> None:
         phases = transposed_phases((kernel, kernel), (stride, stride), (1, 1), (0, 0), (9, 9), (9 * stride, 9 * stride))
         entries = [entry for phase in phases.phases for tap in phase.taps for _, parts in tap.parts for entry in parts]
         assert sorted(entries) == list(product(range(kernel), repeat=2))
+
+
+def test_what_a_block_costs_is_known_before_it_is_folded() -> None:
+    doubled = upsampled_phases((3, 5), (2, 2), (1, 1), (1, 2))
+    strided = transposed_phases((3, 4), (2, 3), (1, 2), (1, 0), (9, 9), (18, 27))
+    for phases in (doubled, strided, convolution_phases((3, 2), (2, 1), (1, 3), (1, 1))):
+        for folded in foldings(phases, (12, 12)):
+            taps = sum(len(phase.taps) for phase in folded.phases) / (folded.step[0] * folded.step[1])
+            assert taps_per_pixel(phases, folded.fold) == pytest.approx(taps)
 
 
 def test_repeated_pixels_are_read_once() -> None:

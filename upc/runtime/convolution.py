@@ -13,7 +13,15 @@ import numpy as np
 from upc.runtime.epilogue import BatchNorm, operand_names, rim_section
 from upc.runtime.layout import LINE, Machine, Picture, Table, View, Weights
 from upc.runtime.patches import STREAM_BYTES, Pair, Patch, choose_patch, choose_vectors, most_rows
-from upc.runtime.phases import Phase, Phases, convolution_phases, fold, transposed_phases, upsampled_phases
+from upc.runtime.phases import (
+    Phase,
+    Phases,
+    convolution_phases,
+    fold,
+    taps_per_pixel,
+    transposed_phases,
+    upsampled_phases,
+)
 from upc.runtime.tile import (
     Operation,
     TileType,
@@ -42,8 +50,8 @@ class Convolution:
     `form` is how the kernel meets the pixels: "convolution", "transposed" or "upsampled" (each source pixel
     first repeated `size` times). `layout` is how the canonical array is read as (row, column, input, output):
     "conv", "conv_transpose", "dense", "spread" (dense that makes a whole picture) or "gather" (dense that
-    reads a whole picture). `shuffle` moves blocks of channels into space. `images` are
-    those of a usual call, which say how large tiles are. `then` are the operations after it.
+    reads a whole picture). `shuffle` moves blocks of channels into space. `images` are those of a usual call, which
+    say how large tiles are and what is asked for ahead. `then` are the operations after it.
     """
 
     name: str
@@ -169,14 +177,11 @@ class CompiledConvolution:
         for rows in sorted({1, *range(down, most + 1, down)}):
             blocks += [(rows, columns) for columns in range(across, most // rows + 1, across)]
         whole = [(r, c) for r, c in blocks if target.height % r == 0 and target.width % c == 0]
-        return min(whole, key=lambda size: (self._folded(plain, size).steps_per_pixel, size))
-
-    def _folded(self, phases: Phases, size: Pair) -> Phases:
-        return phases if size == (1, 1) else fold(phases, size)
+        return min(whole, key=lambda size: (taps_per_pixel(plain, size), size))
 
     def phases(self, source: View, target: View) -> Phases:
         found = self.step.unfolded((source.height, source.width), (target.height, target.width), self.fixed)
-        return self._folded(found, self.fold)
+        return found if self.fold == (1, 1) else fold(found, self.fold)
 
     def _operations(self) -> tuple[Operation, ...]:
         """The epilogue for `finish`: a batch normalisation in front is folded into the kernel instead."""

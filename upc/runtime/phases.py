@@ -42,11 +42,6 @@ class Phases:
     pace: tuple[int, int]
     fold: tuple[int, int] = (1, 1)
 
-    @property
-    def steps_per_pixel(self) -> float:
-        """How many taps are seen for each target pixel that is not made along with another."""
-        return sum(len(phase.taps) for phase in self.phases) / (self.step[0] * self.step[1])
-
     def grid(self, phase: Phase, target: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of the phase in a target of that size."""
         rows = -(-(target[0] - phase.origin[0]) // self.step[0])
@@ -122,6 +117,22 @@ def upsampled_phases(
             axis[origin][(origin + k * dilate - zeros) // scale].append(k)
         axes.append(axis)
     return Phases(_cross(axes[0], axes[1]), size, (1, 1))
+
+
+def taps_per_pixel(phases: Phases, size: tuple[int, int]) -> float:
+    """How many taps a pixel of the phases costs if blocks of that size are made at once, as `fold` does it."""
+    cost = 1.0
+    for axis, pixels in enumerate(size):
+        step, pace = phases.step[axis], phases.pace[axis]
+        seen: dict[int, set[int]] = defaultdict(set)
+        for phase in phases.phases:
+            seen[phase.origin[axis]] |= {(tap.row, tap.column)[axis] for tap in phase.taps}
+        if pixels == 1:
+            cost *= sum(map(len, seen.values())) / step
+        else:
+            offsets = {offset + i * pace for those in seen.values() for offset in those for i in range(pixels // step)}
+            cost *= len(offsets) / pixels
+    return cost
 
 
 def fold(phases: Phases, size: tuple[int, int]) -> Phases:

@@ -18,7 +18,8 @@ from numba.extending import intrinsic, models, register_model
 from upc.runtime.layout import LINE
 from upc.runtime.vectors import CHANNEL_FUNCTIONS, F32, FUNCTIONS, I32, I64, MERGE_FUNCTIONS, Lanes
 
-PREFETCH_FLOATS = 1024  # how far ahead weights are asked for: past the page that the processor itself reads ahead in
+PREFETCH_FLOATS = 2048  # how far ahead weights are asked for: past the page that the processor itself reads ahead in
+FIRST_LEVEL, SECOND_LEVEL = 3, 2  # caches, as LLVM numbers them
 
 
 Operation = tuple[Any, ...]
@@ -137,12 +138,12 @@ def _fma(builder: Any, tile: TileType, a: Any, b: Any, c: Any) -> Any:
     return builder.call(function, [a, b, c])
 
 
-def _prefetch(builder: Any, pointer: Any) -> None:
+def _prefetch(builder: Any, pointer: Any, level: int = FIRST_LEVEL) -> None:
     """Ask for a cache line that will be read soon."""
     pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
     signature = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
     function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
-    read, near, data = (ir.Constant(I32, number) for number in (0, 3, 1))
+    read, near, data = (ir.Constant(I32, number) for number in (0, level, 1))
     builder.call(function, [pointer, read, near, data])
 
 
@@ -232,7 +233,7 @@ def multiply_add(tile: TileType, row_offsets: tuple[int, ...], ahead: int) -> An
             panel = _address(context, builder, signature.args[3], w, w_offset)
             weights = [_load(builder, _at(builder, panel, v * tile.lanes), tile) for v in range(tile.vectors)]
             for v in range(tile.vectors):
-                _prefetch(builder, _at(builder, panel, v * tile.lanes + PREFETCH_FLOATS))
+                _prefetch(builder, _at(builder, panel, v * tile.lanes + PREFETCH_FLOATS), SECOND_LEVEL)
             for line in range(ahead):
                 _prefetch(builder, _at(builder, later, line * LINE))
             for r in range(tile.rows):
