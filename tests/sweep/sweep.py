@@ -55,7 +55,7 @@ the stride, as PyTorch allows below the dilation. Such cases count as unsupporte
 class FrameworkError:
     """What a framework itself computes wrongly: `words` say it, and `meets` is true of the nets that it can touch.
 
-    `tests/test_framework_errors.py` shows each with the framework alone, and says when one is mended.
+    `tests/test_framework_errors.py` shows each with the framework alone, and in which versions.
     """
 
     target: str
@@ -104,7 +104,7 @@ FRAMEWORK_ERRORS = (
     ),
     FrameworkError(
         "onnxruntime",
-        "`Pad_Fusion` of ONNX Runtime 1.31.1, one of its basic graph optimisations. It makes `Pad` with zeros and "
+        "`Pad_Fusion` of ONNX Runtime before 1.32, one of its basic graph optimisations. It makes `Pad` with zeros and "
         "`MaxPool` into one `MaxPool` with `pads`, which count as minus infinity: where a window reaches the zeros "
         "and all its pixels are negative, the zero is lost. The smallest case: the picture (-1), a row of zeros below "
         "it and a window of 2x1 give -1 in place of 0, each time. With graph optimisations off, or without "
