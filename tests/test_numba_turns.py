@@ -114,3 +114,15 @@ def test_pixels_of_few_channels_are_folded() -> None:
     made = load_graph(graph, weights=weights)(*inputs)
     for case, got, wanted in zip(FEW, made, expect(graph, weights, inputs), strict=True):
         assert wanted.ratio(got) <= 1, case
+
+
+def test_a_dense_layer_is_normalised_with_numbers_of_its_own_for_every_pixel() -> None:
+    graph = build(
+        "net upc_test_flat {\n  input z: [9]\n  dense(3 * 2 * 5)\n  batch_normalization()\n  relu()\n"
+        "  reshape(3, 2, 5)\n  conv2d(4, kernel_size=3, padding=same)\n  output y\n}\n"
+    )
+    assert any(step.setting("layout") == "spread" for step in pipeline.plan(graph).steps if step.kind == "Convolution")
+    weights, inputs = random_weights(graph, 3), random_inputs(graph, 3, 2, {})
+    made = load_graph(graph, weights=weights)(*inputs)
+    (wanted,) = expect(graph, weights, inputs)
+    assert wanted.ratio(made) <= 1
