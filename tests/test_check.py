@@ -108,7 +108,8 @@ def test_keras_stands_for_all_its_backends():
     assert engines.choose(["keras"])[0] == ("keras[tensorflow]", "keras[jax]", "keras[torch]")
 
 
-def test_numba_with_other_algorithms_and_narrower_vectors():
+def test_numba_with_other_algorithms_and_narrower_vectors(tmp_path, monkeypatch):
+    monkeypatch.setenv("UPC_CACHE_DIR", str(tmp_path))
     graph = graph_of(
         "net n {\n  input x: [9, 7, 40]\n  conv2d_transpose(36, 4, strides=2, padding=same)\n  output y\n}\n"
     )
@@ -116,6 +117,7 @@ def test_numba_with_other_algorithms_and_narrower_vectors():
     assert found.ok and found.targets == engines.VARIANTS
     gaps = {(pair["a"], pair["b"]): pair["max_abs"] for pair in found.pairs()}
     assert gaps["numba[exact]", "numba[128]"] < gaps["numba[exact]", "numba[fast]"]
+    assert len(list(tmp_path.rglob("*.code"))) == len(engines.VARIANTS), "each has machine code of its own"
 
 
 @pytest.mark.parametrize(
