@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import math
 import os
@@ -18,6 +19,7 @@ import pytest
 from upc import pipeline
 from upc.bench import chart, process, profile, race, report
 from upc.cli import main
+from upc.emit.numba import carried_runtime
 
 NET = """net small {
   input x: [H, W, 3]
@@ -298,3 +300,17 @@ def test_speeds_in_a_chart_are_relative_to_the_fastest_other():
     group = chart.Group("x", {"upc": 1.0, "torch": 4.0, "openvino": 3.0})
     assert group.fastest_peer == 3.0
     assert math.isclose(chart.Group("x", {"upc": 2.0}).fastest_peer, 2.0)
+
+
+def test_every_technique_can_be_switched_off():
+    """The benchmark of techniques changes the runtime's text: it must still be there to be changed."""
+    spec = importlib.util.spec_from_file_location(
+        "techniques", Path(__file__).parents[1] / "benchmarks" / "techniques.py"
+    )
+    techniques = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = techniques
+    spec.loader.exec_module(techniques)
+    _, runtime = carried_runtime()
+    for technique in techniques.TECHNIQUES:
+        if isinstance(technique.off, tuple):
+            assert technique.off[0] in runtime, technique.name
