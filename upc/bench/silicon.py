@@ -116,7 +116,8 @@ def _multiply_kernel(rows: int, vectors: int, lanes: int) -> Any:
     """(rounds, pixels, weights, target): rounds of DEPTH steps of one register tile."""
     from numba import njit
 
-    from upc.runtime.tile import TileType, finish, multiply_add, start
+    from upc.runtime.registers import TileType
+    from upc.runtime.tile import finish, multiply_add, start
 
     tile = TileType(rows, vectors, lanes)
     offsets = tuple(row * DEPTH for row in range(rows))

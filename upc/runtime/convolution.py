@@ -22,9 +22,9 @@ from upc.runtime.phases import (
     transposed_phases,
     upsampled_phases,
 )
+from upc.runtime.registers import TileType
 from upc.runtime.tile import (
     Operation,
-    TileType,
 )
 from upc.runtime.tiling import (
     RIM,

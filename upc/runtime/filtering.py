@@ -21,9 +21,10 @@ from upc.runtime.epilogue import BatchNorm, channel_blocks, clear_rim, epilogue,
 from upc.runtime.layout import LINE, Machine, Picture, Table, View, Weights
 from upc.runtime.minimal import Entries, evaluate_patch, filter_values, interpolate_patch, line_of_patch
 from upc.runtime.patches import STREAM_BYTES, Pair, choose_patch, choose_vectors, most_rows
+from upc.runtime.registers import TileType
 from upc.runtime.subroutine import jit, one_of
 from upc.runtime.team import atomic_add, finished, wait_for
-from upc.runtime.tile import TileType, add_to, fill, finish, multiply_add, put_by, store_rows
+from upc.runtime.tile import add_to, fill, finish, multiply_add, put_by, store_rows
 from upc.runtime.tiling import TASK_MULTIPLY_ADDS
 
 # Cells of a section: first the most tasks side by side, then those of each stage of a portion.

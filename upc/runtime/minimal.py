@@ -23,7 +23,16 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from upc.runtime.tile import TileType, _address, _at, _fma, _load, _mask, _masked_load, _masked_store
+from upc.runtime.registers import (
+    TileType,
+    fused_multiply_add,
+    lanes_below,
+    load_lanes,
+    load_masked,
+    past,
+    place_in,
+    store_masked,
+)
 from upc.runtime.vectors import I64
 
 Entries = tuple[tuple[tuple[int, ...], ...], ...]
@@ -114,7 +123,7 @@ def _sum_of(builder: Any, tile: TileType, numbers: Sequence[float], vectors: Seq
         elif number == -1:
             total = builder.fsub(total, vector)
         else:
-            total = _fma(builder, tile, vector, factor, total)
+            total = fused_multiply_add(builder, tile, vector, factor, total)
     return total
 
 
@@ -132,23 +141,23 @@ def evaluate_patch(tile: TileType, taps: int, patch: int, pitch: int, masked: bo
     def evaluate(typing: Any, source: Any, s: Any, row: Any, target: Any, t: Any, plane: Any, count: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             source, s, row, target, t, plane, count = args
-            pixels = _address(context, builder, signature.args[0], source, s)
-            place = _address(context, builder, signature.args[3], target, t)
-            mask = _mask(builder, tile, count, 0) if masked else None
+            pixels = place_in(context, builder, signature.args[0], source, s)
+            place = place_in(context, builder, signature.args[3], target, t)
+            mask = lanes_below(builder, tile, count, 0) if masked else None
             lines = []
             for i in range(size):
                 start = builder.gep(pixels, [builder.mul(row, ir.Constant(I64, i))])
-                spots = [_at(builder, start, j * pitch) for j in range(size)]
+                spots = [past(builder, start, j * pitch) for j in range(size)]
                 if masked:
-                    loaded = [_masked_load(builder, tile, spot, mask) for spot in spots]
+                    loaded = [load_masked(builder, tile, spot, mask) for spot in spots]
                 else:
-                    loaded = [_load(builder, spot, tile) for spot in spots]
+                    loaded = [load_lanes(builder, spot, tile) for spot in spots]
                 lines.append(_combined(builder, tile, matrix, loaded))
             for j in range(size):
                 for i, value in enumerate(_combined(builder, tile, matrix, [line[j] for line in lines])):
                     spot = builder.gep(place, [builder.mul(plane, ir.Constant(I64, i * size + j))])
                     if masked:
-                        _masked_store(builder, tile, value, spot, mask)
+                        store_masked(builder, tile, value, spot, mask)
                     else:
                         builder.store(value, builder.bitcast(spot, tile.vector.as_pointer())).align = 4
             return context.get_dummy_value()
@@ -171,17 +180,17 @@ def interpolate_patch(tile: TileType, taps: int, patch: int) -> Any:
     @intrinsic
     def interpolate(typing: Any, products: Any, p: Any, plane: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            place = _address(context, builder, signature.args[0], args[0], args[1])
+            place = place_in(context, builder, signature.args[0], args[0], args[1])
             columns = []
             for j in range(size):
                 steps = [builder.mul(args[2], ir.Constant(I64, i * size + j)) for i in range(size)]
-                loaded = [_load(builder, builder.gep(place, [step]), tile) for step in steps]
+                loaded = [load_lanes(builder, builder.gep(place, [step]), tile) for step in steps]
                 columns.append(_combined(builder, tile, back, loaded))
             # A line that starts after its first pixel is read past its end.
             stack = cgutils.alloca_once(builder, tile.vector, patch * (patch + 1))
             for i in range(patch):
                 for j, value in enumerate(_combined(builder, tile, back, [column[i] for column in columns])):
-                    builder.store(value, _at(builder, stack, i * patch + j))
+                    builder.store(value, past(builder, stack, i * patch + j))
             return builder.bitcast(stack, ir.IntType(8).as_pointer())
 
         return types.voidptr(products, types.int64, types.int64), generate
@@ -200,7 +209,7 @@ def line_of_patch(tile: TileType) -> Any:
             start = builder.gep(builder.bitcast(args[0], tile.vector.as_pointer()), [pixel])
             result = ir.Constant(context.get_value_type(tile), ir.Undefined)
             for j in range(tile.rows):
-                result = builder.insert_value(result, builder.load(_at(builder, start, j)), j)
+                result = builder.insert_value(result, builder.load(past(builder, start, j)), j)
             return result
 
         return tile(types.voidptr, types.int64, types.int64), generate

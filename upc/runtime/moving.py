@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from upc.runtime.layout import Table, View
+from upc.runtime.registers import TileType
 from upc.runtime.rows import NOWHERE, R_OWN, R_SOURCE, R_TARGET, CompiledRows, Step, at
 from upc.runtime.tile import (
-    TileType,
     fetch,
     fill,
     finish,

@@ -11,10 +11,10 @@ import numpy as np
 
 from upc.runtime.epilogue import BatchNorm, channel_blocks, clear_rim, epilogue, operand_names, rim_section
 from upc.runtime.layout import Machine, Table, View, Weights
+from upc.runtime.registers import TileType
 from upc.runtime.subroutine import jit, one_of
 from upc.runtime.team import finished, take
 from upc.runtime.tile import (
-    TileType,
     fetch,
     finish,
 )

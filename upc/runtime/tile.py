@@ -1,4 +1,4 @@
-"""The register tile: a block of vectors that stays in registers, as a Numba type with a few intrinsics.
+"""The register tile: a block of vectors that stays in registers, and the intrinsics that fill, use and store it.
 
 A tile has `rows` pixels of `vectors` vectors of `lanes` channels. LLVM keeps it in registers, so a kernel
 is a loop of `multiply_add` between a `load` and a `finish`. Every intrinsic is made for one tile and for
@@ -13,14 +13,25 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic
 
 from upc.runtime.layout import LINE
+from upc.runtime.registers import (
+    SECOND_LEVEL,
+    TileType,
+    fused_multiply_add,
+    lanes_below,
+    load_lanes,
+    load_masked,
+    past,
+    place_in,
+    prefetch,
+    splat,
+    store_masked,
+)
 from upc.runtime.vectors import CHANNEL_FUNCTIONS, F32, FUNCTIONS, I32, I64, MERGE_FUNCTIONS, Lanes
 
 PREFETCH_FLOATS = 2048  # how far ahead weights are asked for: past the page that the processor itself reads ahead in
-FIRST_LEVEL, SECOND_LEVEL = 3, 2  # caches, as LLVM numbers them
-
 
 Operation = tuple[Any, ...]
 """One step of an epilogue: (function, *numbers), (channel function, slot) or (merge function, operand)."""
@@ -29,49 +40,6 @@ Block = tuple[int, int, int]
 """How the lanes of a vector are stored: in so many lines, so many floats from one to the next, so many lanes each."""
 
 ONE_LINE: Block = (1, 0, 0)
-
-
-class TileType(types.Type):
-    """The Numba type of a tile; two of equal size are equal."""
-
-    def __init__(self, rows: int, vectors: int, lanes: int) -> None:
-        self.rows, self.vectors, self.lanes = rows, vectors, lanes
-        super().__init__(name=f"Tile({rows}, {vectors}, {lanes})")
-
-    @property
-    def width(self) -> int:
-        """Channels."""
-        return self.vectors * self.lanes
-
-    @property
-    def vector(self) -> Any:
-        return ir.VectorType(F32, self.lanes)
-
-
-@register_model(TileType)
-class TileModel(models.PrimitiveModel):  # type: ignore[misc]
-    def __init__(self, manager: Any, tile: TileType) -> None:
-        super().__init__(manager, tile, ir.ArrayType(tile.vector, tile.rows * tile.vectors))
-
-
-def _address(context: Any, builder: Any, kind: Any, array: Any, offset: Any) -> Any:
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [offset])
-
-
-def _at(builder: Any, pointer: Any, offset: int) -> Any:
-    return builder.gep(pointer, [ir.Constant(I64, offset)])
-
-
-def _load(builder: Any, pointer: Any, tile: TileType) -> Any:
-    loaded = builder.load(builder.bitcast(pointer, tile.vector.as_pointer()))
-    loaded.align = 4
-    return loaded
-
-
-def _splat(builder: Any, scalar: Any, tile: TileType) -> Any:
-    blank = ir.Constant(tile.vector, ir.Undefined)
-    first = builder.insert_element(blank, scalar, ir.Constant(I32, 0))
-    return builder.shuffle_vector(first, blank, ir.Constant(ir.VectorType(I32, tile.lanes), [0] * tile.lanes))
 
 
 def _row_offset(builder: Any, offsets: tuple[int, ...], row: Any) -> Any:
@@ -85,32 +53,13 @@ def _row_offset(builder: Any, offsets: tuple[int, ...], row: Any) -> Any:
     return builder.load(builder.gep(table, [ir.Constant(I64, 0), row]))
 
 
-def _mask(builder: Any, tile: TileType, count: Any, vector: int) -> Any:
-    """True in the lanes of vector number `vector` that stand below `count`."""
-    kind = ir.VectorType(I64, tile.lanes)
-    blank = ir.Constant(kind, ir.Undefined)
-    first = builder.insert_element(blank, count, ir.Constant(I32, 0))
-    zeros = ir.Constant(ir.VectorType(I32, tile.lanes), [0] * tile.lanes)
-    counts = builder.shuffle_vector(first, blank, zeros)
-    numbers = ir.Constant(kind, [vector * tile.lanes + lane for lane in range(tile.lanes)])
-    return builder.icmp_signed("<", numbers, counts)
-
-
-def _masked_store(builder: Any, tile: TileType, value: Any, pointer: Any, mask: Any) -> None:
-    pointer = builder.bitcast(pointer, tile.vector.as_pointer())
-    signature = ir.FunctionType(ir.VoidType(), [tile.vector, pointer.type, I32, mask.type])
-    name = f"llvm.masked.store.v{tile.lanes}f32.p0"
-    function = cgutils.get_or_insert_function(builder.module, signature, name)
-    builder.call(function, [value, pointer, ir.Constant(I32, 4), mask])
-
-
 def _store_lines(builder: Any, tile: TileType, value: Any, pointer: Any, block: Block) -> None:
     """Store a vector's lanes as the lines of a block."""
     lines, apart, count = block
     for line in range(lines):
         inside = [line * count <= lane < (line + 1) * count for lane in range(tile.lanes)]
         mask = ir.Constant(ir.VectorType(ir.IntType(1), tile.lanes), inside)
-        _masked_store(builder, tile, value, _at(builder, pointer, line * (apart - count)), mask)
+        store_masked(builder, tile, value, past(builder, pointer, line * (apart - count)), mask)
 
 
 def _store_first(builder: Any, tile: TileType, value: Any, pointer: Any, count: Any) -> None:
@@ -120,31 +69,7 @@ def _store_first(builder: Any, tile: TileType, value: Any, pointer: Any, count: 
         with then:
             builder.store(value, builder.bitcast(pointer, tile.vector.as_pointer())).align = 4
         with otherwise:
-            _masked_store(builder, tile, value, pointer, _mask(builder, tile, count, 0))
-
-
-def _masked_load(builder: Any, tile: TileType, pointer: Any, mask: Any) -> Any:
-    pointer = builder.bitcast(pointer, tile.vector.as_pointer())
-    signature = ir.FunctionType(tile.vector, [pointer.type, I32, mask.type, tile.vector])
-    name = f"llvm.masked.load.v{tile.lanes}f32.p0"
-    function = cgutils.get_or_insert_function(builder.module, signature, name)
-    nothing = ir.Constant(tile.vector, [0.0] * tile.lanes)
-    return builder.call(function, [pointer, ir.Constant(I32, 4), mask, nothing])
-
-
-def _fma(builder: Any, tile: TileType, a: Any, b: Any, c: Any) -> Any:
-    signature = ir.FunctionType(tile.vector, [tile.vector] * 3)
-    function = cgutils.get_or_insert_function(builder.module, signature, f"llvm.fma.v{tile.lanes}f32")
-    return builder.call(function, [a, b, c])
-
-
-def _prefetch(builder: Any, pointer: Any, level: int = FIRST_LEVEL) -> None:
-    """Ask for a cache line that will be read soon."""
-    pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
-    signature = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
-    function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
-    read, near, data = (ir.Constant(I32, number) for number in (0, level, 1))
-    builder.call(function, [pointer, read, near, data])
+            store_masked(builder, tile, value, pointer, lanes_below(builder, tile, count, 0))
 
 
 @cache
@@ -154,10 +79,10 @@ def start(tile: TileType) -> Any:
     @intrinsic
     def start_tile(typing: Any, array: Any, offset: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            pointer = _address(context, builder, signature.args[0], args[0], args[1])
+            pointer = place_in(context, builder, signature.args[0], args[0], args[1])
             result = ir.Constant(context.get_value_type(tile), ir.Undefined)
             for v in range(tile.vectors):
-                loaded = _load(builder, _at(builder, pointer, v * tile.lanes), tile)
+                loaded = load_lanes(builder, past(builder, pointer, v * tile.lanes), tile)
                 for r in range(tile.rows):
                     result = builder.insert_value(result, loaded, r * tile.vectors + v)
             return result
@@ -191,7 +116,7 @@ def fetch(tile: TileType, row_offsets: tuple[int, ...] = (0,)) -> Any:
     @intrinsic
     def load_tile(typing: Any, array: Any, offset: Any, count: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            pointer = _address(context, builder, signature.args[0], args[0], args[1])
+            pointer = place_in(context, builder, signature.args[0], args[0], args[1])
             result = ir.Constant(context.get_value_type(tile), ir.Undefined)
             whole = builder.icmp_signed(">=", args[2], ir.Constant(I64, tile.width))
             slot = cgutils.alloca_once(builder, result.type)
@@ -201,11 +126,11 @@ def fetch(tile: TileType, row_offsets: tuple[int, ...] = (0,)) -> Any:
                         made = result
                         for r in range(tile.rows):
                             for v in range(tile.vectors):
-                                place = _at(builder, pointer, row_offsets[r] + v * tile.lanes)
+                                place = past(builder, pointer, row_offsets[r] + v * tile.lanes)
                                 if masked:
-                                    value = _masked_load(builder, tile, place, _mask(builder, tile, args[2], v))
+                                    value = load_masked(builder, tile, place, lanes_below(builder, tile, args[2], v))
                                 else:
-                                    value = _load(builder, place, tile)
+                                    value = load_lanes(builder, place, tile)
                                 made = builder.insert_value(made, value, r * tile.vectors + v)
                         builder.store(made, slot)
             return builder.load(slot)
@@ -228,20 +153,20 @@ def multiply_add(tile: TileType, row_offsets: tuple[int, ...], ahead: int) -> An
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             acc, x, x_offset, w, w_offset, later_offset = args
-            pixels = _address(context, builder, signature.args[1], x, x_offset)
-            later = _address(context, builder, signature.args[1], x, later_offset)
-            panel = _address(context, builder, signature.args[3], w, w_offset)
-            weights = [_load(builder, _at(builder, panel, v * tile.lanes), tile) for v in range(tile.vectors)]
+            pixels = place_in(context, builder, signature.args[1], x, x_offset)
+            later = place_in(context, builder, signature.args[1], x, later_offset)
+            panel = place_in(context, builder, signature.args[3], w, w_offset)
+            weights = [load_lanes(builder, past(builder, panel, v * tile.lanes), tile) for v in range(tile.vectors)]
             for v in range(tile.vectors):
-                _prefetch(builder, _at(builder, panel, v * tile.lanes + PREFETCH_FLOATS), SECOND_LEVEL)
+                prefetch(builder, past(builder, panel, v * tile.lanes + PREFETCH_FLOATS), SECOND_LEVEL)
             for line in range(ahead):
-                _prefetch(builder, _at(builder, later, line * LINE))
+                prefetch(builder, past(builder, later, line * LINE))
             for r in range(tile.rows):
-                pixel = _splat(builder, builder.load(_at(builder, pixels, row_offsets[r])), tile)
+                pixel = splat(builder, builder.load(past(builder, pixels, row_offsets[r])), tile)
                 for v in range(tile.vectors):
                     i = r * tile.vectors + v
                     acc = builder.insert_value(
-                        acc, _fma(builder, tile, pixel, weights[v], builder.extract_value(acc, i)), i
+                        acc, fused_multiply_add(builder, tile, pixel, weights[v], builder.extract_value(acc, i)), i
                     )
             return acc
 
@@ -259,9 +184,9 @@ def ask_for(tile: TileType, row_offsets: tuple[int, ...], block: Block) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             array, offset, row = args
             place = builder.add(offset, _row_offset(builder, row_offsets, row))
-            pointer = _address(context, builder, signature.args[0], array, place)
+            pointer = place_in(context, builder, signature.args[0], array, place)
             for line, channel in product(range(block[0]), range(0, tile.width, LINE)):
-                _prefetch(builder, _at(builder, pointer, line * block[1] + channel))
+                prefetch(builder, past(builder, pointer, line * block[1] + channel))
             return context.get_dummy_value()
 
         return types.void(array, types.int64, types.int64), generate
@@ -296,7 +221,7 @@ def put_by(tile: TileType) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             stack = cgutils.alloca_once(builder, tile.vector, tile.rows * tile.vectors)
             for i in range(tile.rows * tile.vectors):
-                builder.store(builder.extract_value(args[0], i), _at(builder, stack, i))
+                builder.store(builder.extract_value(args[0], i), past(builder, stack, i))
             return builder.bitcast(stack, ir.IntType(8).as_pointer())
 
         return types.voidptr(tile), generate
@@ -313,7 +238,7 @@ def add_to(tile: TileType) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             stack, result = builder.bitcast(args[0], tile.vector.as_pointer()), args[1]
             for i in range(tile.rows * tile.vectors):
-                spot = _at(builder, stack, i)
+                spot = past(builder, stack, i)
                 total = builder.fadd(builder.load(spot), builder.extract_value(args[1], i))
                 builder.store(total, spot)
                 result = builder.insert_value(result, total, i)
@@ -334,7 +259,7 @@ def product_add(tile: TileType) -> Any:
             result = args[0]
             for i in range(tile.rows * tile.vectors):
                 c, x, y = (builder.extract_value(side, i) for side in args)
-                result = builder.insert_value(result, _fma(builder, tile, x, y, c), i)
+                result = builder.insert_value(result, fused_multiply_add(builder, tile, x, y, c), i)
             return result
 
         return tile(tile, tile, tile), generate
@@ -350,9 +275,9 @@ def scale_add(tile: TileType) -> Any:
     def scale_add_tile(typing: Any, acc: Any, a: Any, number: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             result = args[0]
-            factor = _splat(builder, args[2], tile)
+            factor = splat(builder, args[2], tile)
             for i in range(tile.rows * tile.vectors):
-                value = _fma(
+                value = fused_multiply_add(
                     builder, tile, builder.extract_value(args[1], i), factor, builder.extract_value(args[0], i)
                 )
                 result = builder.insert_value(result, value, i)
@@ -368,7 +293,7 @@ def number_at(typing: Any, table: Any, index: Any) -> Any:
     """(table, index): the float32 whose bits stand in a cell of int64."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        cell = builder.load(_address(context, builder, signature.args[0], *args))
+        cell = builder.load(place_in(context, builder, signature.args[0], *args))
         return builder.bitcast(builder.trunc(cell, I32), F32)
 
     return types.float32(table, types.int64), generate
@@ -382,12 +307,12 @@ def store_rows(tile: TileType) -> Any:
     def store_tile_rows(typing: Any, acc: Any, target: Any, t: Any, rows: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             acc, target, t, rows = args
-            place = _address(context, builder, signature.args[1], target, t)
+            place = place_in(context, builder, signature.args[1], target, t)
             stop = builder.append_basic_block("stored")
             for r in range(tile.rows):
                 for v in range(tile.vectors):
                     i = r * tile.vectors + v
-                    spot = builder.bitcast(_at(builder, place, i * tile.lanes), tile.vector.as_pointer())
+                    spot = builder.bitcast(past(builder, place, i * tile.lanes), tile.vector.as_pointer())
                     builder.store(builder.extract_value(acc, i), spot).align = 4
                 more = builder.append_basic_block("row")
                 builder.cbranch(builder.icmp_signed("<=", rows, ir.Constant(I64, r + 1)), stop, more)
@@ -433,13 +358,13 @@ def finish(
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             acc, params, p, arena, a, b, target, t, rows, count = args
-            numbers = _address(context, builder, signature.args[1], params, p)
-            operands = [_address(context, builder, signature.args[3], arena, o) for o in (a, b)]
-            place = _address(context, builder, signature.args[6], target, t)
+            numbers = place_in(context, builder, signature.args[1], params, p)
+            operands = [place_in(context, builder, signature.args[3], arena, o) for o in (a, b)]
+            place = place_in(context, builder, signature.args[6], target, t)
             # A loop over the tile laid down in memory: unrolled, an epilogue would be most of the kernel's code.
             stack = cgutils.alloca_once(builder, tile.vector, tile.rows * tile.vectors)
             for i in range(tile.rows * tile.vectors):
-                builder.store(builder.extract_value(acc, i), _at(builder, stack, i))
+                builder.store(builder.extract_value(acc, i), past(builder, stack, i))
             limit = builder.select(
                 builder.icmp_signed("<", rows, ir.Constant(I64, tile.rows)), rows, ir.Constant(I64, tile.rows)
             )
@@ -454,11 +379,11 @@ def finish(
                             builder.add(first, ir.Constant(I64, (rest[0] + i) * tile.width)) for i in range(arity)
                         ]
                         x = function(
-                            x, *(Lanes(builder, _load(builder, builder.gep(numbers, [o]), tile)) for o in offsets)
+                            x, *(Lanes(builder, load_lanes(builder, builder.gep(numbers, [o]), tile)) for o in offsets)
                         )
                     else:
                         offset = builder.add(_row_offset(builder, operand_rows[rest[0]], r), first)
-                        other = _load(builder, builder.gep(operands[rest[0]], [offset]), tile)
+                        other = load_lanes(builder, builder.gep(operands[rest[0]], [offset]), tile)
                         x = MERGE_FUNCTIONS[name](x, Lanes(builder, other))
                 return x
 

@@ -7,12 +7,12 @@ from functools import cache
 from typing import Any
 
 from upc.runtime.epilogue import clear_rim
+from upc.runtime.registers import TileType
 from upc.runtime.subroutine import jit, one_of
 from upc.runtime.team import finished, take
 from upc.runtime.tile import (
     Block,
     Operation,
-    TileType,
     ask_for,
     finish,
     multiply_add,

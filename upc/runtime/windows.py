@@ -12,9 +12,9 @@ import numpy as np
 from upc.runtime.epilogue import BatchNorm, channel_blocks, epilogue
 from upc.runtime.layout import Table, View, Weights
 from upc.runtime.patches import Pair
+from upc.runtime.registers import TileType
 from upc.runtime.rows import R_OWN, R_SOURCE, R_TARGET, CompiledRows, Step, at
 from upc.runtime.tile import (
-    TileType,
     fetch,
     fill,
     finish,
