@@ -29,7 +29,7 @@ from upc.build import compile_source
 from upc.diagnostics import UpcError
 from upc.emit.numba import emit
 from upc.ir import Array, Graph
-from upc.load_numba import import_file
+from upc.load_numba import import_file, load_numba
 from upc.source import Source
 
 FACES = """
@@ -422,6 +422,25 @@ def test_module_moves_and_its_machine_code_is_found_again(tiny: Written, tmp_pat
     script = f"import numba.core.compiler as c\ndef no(*a, **k): raise SystemExit(3)\nc.compile_extra = no\n{CALL}"
     assert in_process(script, there, UPC_CACHE_DIR=str(cache)) == first
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()} == kept
+
+
+def test_networks_share_machine_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPC_CACHE_DIR", str(tmp_path))
+
+    def kept_after(name: str, *layers: str) -> set[Path]:
+        """Files of machine code once a net of such layers has been run."""
+        body = "\n".join(f"  conv2d(4, kernel_size=3, padding=same, activation={layer})" for layer in layers)
+        graph = compile_source(Source(f"{name}.upc", f"net {name} {{\n  input x: [6, 5, 4]\n{body}\n  output y\n}}\n"))
+        weights, inputs = random_weights(graph, 0), random_inputs(graph, 1, 3, {})
+        (expected,) = expect(graph, weights, inputs)
+        assert expected.ratio(*load_numba(graph, weights)(inputs)) <= 1
+        return set(tmp_path.rglob("*.code"))
+
+    two = kept_after("upc_test_two", "relu", "relu")
+    assert two
+    assert kept_after("upc_test_three", "relu", "relu", "relu") == two
+    new = kept_after("upc_test_other", "relu", "elu") - two
+    assert {path.name.partition("-")[0] for path in new} == {"tile_kernel"}
 
 
 def test_nowhere_to_keep_machine_code(tiny: Written, tmp_path: Path) -> None:

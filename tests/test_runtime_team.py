@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numba import njit, types
 
+from upc.runtime.subroutine import integers
 from upc.runtime.team import (
     HEADER,
     JOB,
@@ -22,7 +23,6 @@ from upc.runtime.team import (
     atomic_load,
     close,
     finished,
-    integers,
     join,
     lead,
     leave,

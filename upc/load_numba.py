@@ -21,8 +21,8 @@ from upc.plan.minimal import Algorithm
 def load_numba(
     graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm = "auto", batch: int = 1
 ) -> Callable[[Sequence[Array]], tuple[Array, ...]]:
-    """The network as compiled code. Its module is kept in upc's cache, so that the next time is quick."""
-    net = import_file(_stored(pipeline.emit(graph, "numba", algorithm, batch), graph.name)).load(weights)
+    """The network as compiled code."""
+    net = load_module(graph, algorithm, batch).load(weights)
     single = len(graph.outputs) == 1
 
     def run(inputs: Sequence[Array]) -> tuple[Array, ...]:
@@ -30,6 +30,11 @@ def load_numba(
         return (results,) if single else tuple(results)
 
     return run
+
+
+def load_module(graph: Graph, algorithm: Algorithm, batch: int) -> ModuleType:
+    """The network's written module, which is kept in upc's cache."""
+    return import_file(_stored(pipeline.emit(graph, "numba", algorithm, batch), graph.name))
 
 
 def import_file(path: Path) -> ModuleType:
@@ -61,10 +66,7 @@ module.load()(*(np.zeros((1, *shape), np.float32) for shape in shapes))
 
 
 def compile_module(path: Path) -> None:
-    """Run a written module once on zeros, which leaves its machine code in the cache.
-
-    A process of its own imports it as a user's will: compiled code belongs to its module's name.
-    """
+    """Run a written module once on zeros, in a process of its own, which leaves its machine code in the cache."""
     command = [sys.executable, "-c", _RUN_ONCE, str(path.parent.resolve()), path.stem]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,14 +1,11 @@
 """Where a Numba module's time goes: the clock is read after each step of the module's own run.
 
 All threads wait for a step's last task before they go on, so the leader's clock between two steps is the
-step's time, with the caches as the step before it left them. The module that is timed is the emitted one
-with a reading of the processor's counter after every step: some ten nanoseconds each.
+step's time, with the caches as the step before it left them. A reading takes some ten nanoseconds.
 """
 
 from __future__ import annotations
 
-import ast
-import ctypes
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -20,39 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from upc import pipeline
 from upc.bench import silicon
 from upc.bench.process import Worker
 from upc.bench.report import aligned, count, duration, machine_line
 from upc.ir import Array, Graph
+from upc.load_numba import load_module
 from upc.plan.minimal import Algorithm
 
 FLOAT_BYTES = 4
 LEAST_CALLS, LEAST_S = 5, 0.5
-
-_CLOCK = """
-@intrinsic
-def ticks(typing):
-    def generate(context, builder, signature, args):
-        steady = not context.codegen().magic_tuple()[0].startswith(("x86_64", "i"))
-        name = "llvm.readsteadycounter" if steady else "llvm.readcyclecounter"
-        kind = ir.FunctionType(ir.IntType(64), [])
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
-
-    return types.int64(), generate
-
-
-@jit
-def stamp(job: Any, leader: int, step: int, since: int) -> int:
-    now = ticks()
-    if leader:
-        stamps = integers(job[EXTERNALS - 1])
-        if step >= 0:
-            stamps[1 + step] += now - since
-        stamps[0] = now
-    return now
-"""
-"""What is put in front of `forward`. The job's cell before the externals is nobody's: there stand the stamps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,70 +64,14 @@ def profile(
     """Time every step of the Numba module on these inputs. `multiply_adds` are a framework's, for one image."""
     threads = threads or silicon.available_cores()
     limits = _limits(threads)
-    module = _import(timed_source(pipeline.emit(graph, "numba", algorithm, len(inputs[0]))), graph.name)
+    module = load_module(graph, algorithm, len(inputs[0]))
+    net = module.load(arrays, threads)
     stamps = np.zeros(1 + len(module.NETWORK.steps), np.int64)
-    work = _Stamped(module.work, module.JOB, module.EXTERNALS - 1, stamps)
-    net = module.load_network(module.NETWORK, module.__name__, module.__file__, work, arrays, threads)
+    net.stamp(stamps)
     call_s, ticks, rate = _run(net, inputs, stamps)
     batch = len(inputs[0])
     steps = tuple(_steps(module, net, inputs, batch, ticks / rate))
     return Profile(graph.name, batch, limits, call_s, multiply_adds * batch, steps)
-
-
-def _import(text: str, name: str) -> ModuleType:
-    from upc.load_numba import import_file
-
-    # The module's machine code is kept by its text and its name, not by this path.
-    with TemporaryDirectory(prefix="upc-profile-") as folder:
-        path = Path(folder) / f"{name}_timed.py"
-        path.write_text(text, encoding="utf-8")
-        module = import_file(path)
-        module.work.ready()  # while its source is there to be read
-    return module
-
-
-def timed_source(text: str) -> str:
-    """A module's source whose `forward` takes the time of each of its steps."""
-    tree = ast.parse(text)
-    for position, node in enumerate(tree.body):
-        if isinstance(node, ast.FunctionDef) and node.name == "forward":
-            _Stamps().visit(node)
-            node.body.insert(1, ast.parse("since = stamp(job, leader, -1, 0)").body[0])
-            tree.body[position:position] = ast.parse(_CLOCK).body
-            break
-    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
-
-
-class _Stamps(ast.NodeTransformer):
-    """Puts a stamp behind every call of a kernel: a statement that is a call whose first argument is the job."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-
-    def visit_Expr(self, node: ast.Expr) -> Any:
-        call = node.value
-        if not (isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Name)):
-            return node
-        if call.args[0].id != "job":
-            return node
-        self.steps += 1
-        return [node, *ast.parse(f"since = stamp(job, leader, {self.steps - 1}, since)").body]
-
-
-class _Stamped:
-    """The module's entry, told where the stamps stand before each job."""
-
-    def __init__(self, work: Any, job: int, cell: int, stamps: Array) -> None:
-        self._work, self._job, self._cell, self._stamps = work, job, cell, stamps
-
-    def ready(self) -> None:
-        self._work.ready()
-
-    def __call__(self, address: int, leader: int) -> None:
-        if leader:
-            job = ctypes.c_int64.from_address(address + 8 * self._job).value
-            ctypes.c_int64.from_address(job + 8 * self._cell).value = self._stamps.ctypes.data
-        self._work(address, leader)
 
 
 def _run(net: Any, inputs: Sequence[Array], stamps: Array) -> tuple[float, Array, float]:

@@ -62,10 +62,9 @@ class Silicon:
         self._flops_each = 2 * rows * 2 * here.lanes * DEPTH
         self._multiply = _multiply_kernel(rows, 2, here.lanes)
         self._read = _read_kernel()
-        self._tiles = [
-            (aligned(rows * DEPTH), aligned(DEPTH * 2 * here.lanes), aligned(rows * 2 * here.lanes))
-            for _ in range(threads)
-        ]
+        sizes = rows * DEPTH, DEPTH * 2 * here.lanes, rows * 2 * here.lanes
+        self._arrays = [[aligned(size) for size in sizes] for _ in range(threads)]
+        self._tiles = [[array.ctypes.data for array in arrays] for arrays in self._arrays]
         self._data = [np.ones(READ_BYTES // 4 // threads, np.float32) for _ in range(threads)]
         self._multiply(1, *self._tiles[0])
         self._read(self._data[0][:16])
@@ -113,10 +112,11 @@ def _together(work: Sequence[Callable[[], Any]]) -> float:
 
 
 def _multiply_kernel(rows: int, vectors: int, lanes: int) -> Any:
-    """(rounds, pixels, weights, target): rounds of DEPTH steps of one register tile."""
+    """(rounds, pixels, weights, target): rounds of DEPTH steps of one register tile; the arrays by address."""
     from numba import njit
 
     from upc.runtime.registers import TileType
+    from upc.runtime.subroutine import floats
     from upc.runtime.tile import finish, multiply_add, start
 
     tile = TileType(rows, vectors, lanes)
@@ -126,7 +126,8 @@ def _multiply_kernel(rows: int, vectors: int, lanes: int) -> Any:
     width = tile.width
 
     @njit(nogil=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
-    def multiply(rounds: int, pixels: Any, weights: Any, target: Any) -> None:
+    def multiply(rounds: int, pixels_at: int, weights_at: int, target_at: int) -> None:
+        pixels, weights, target = floats(pixels_at), floats(weights_at), floats(target_at)
         acc = begin(weights, 0)
         for _ in range(rounds):
             for k in range(DEPTH):

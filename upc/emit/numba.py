@@ -12,7 +12,7 @@ from typing import Any
 import upc
 from upc.demands import explain_demands, holds_always
 from upc.emit.common import environment
-from upc.emit.layout import Code, Names, fit, literal
+from upc.emit.layout import Code, fit, literal
 from upc.ir import Demand, Graph
 from upc.plan.lower import lower
 from upc.plan.steps import BatchNorm, Plan, Step
@@ -21,7 +21,7 @@ from upc.shape import Dim, Shape, show
 RUNTIME = (
     *("subroutine", "vectors", "layout", "registers", "tile", "team", "cache"),
     *("epilogue", "patches", "phases", "tiling", "rows", "convolution", "minimal", "filtering"),
-    *("moving", "windows", "normalizing", "network", "net"),
+    *("drive", "moving", "windows", "normalizing", "network", "net"),
 )
 """The modules of `upc.runtime` that a generated module carries, in an order in which each rests on earlier ones."""
 
@@ -43,16 +43,8 @@ def emit_plan(plan: Plan) -> str:
     """The source of the module that carries out a plan."""
     graph = plan.graph
     imports, runtime = carried_runtime()
-    names = Names(_defined(runtime))
     free = sorted(set().union(*(_names(v.shape) for v in graph.inputs)))
-    variables = {
-        **{f"input {v.name}": names.new(f"{v.name}_in") for v in graph.inputs},
-        **{f"output {o.name}": names.new(f"{o.name}_out") for o in graph.outputs},
-    }
-    ends = [*(first for first, _ in plan.segments[1:]), len(plan.steps)]
-    spans = [(first, end) for (first, _), end in zip(plan.segments, ends, strict=True)]
-    segments = [[_step(k, k - first, plan.steps[k], variables) for k in range(first, end)] for first, end in spans]
-    steps = [step for segment in segments for step in segment]
+    steps = [_step(step) for step in plan.steps]
     call = ", ".join(o.name for o in graph.outputs) + f" = net({', '.join(v.name for v in graph.inputs)})"
     return (
         environment("numba")
@@ -82,14 +74,9 @@ def emit_plan(plan: Plan) -> str:
             outputs=Code(_tuple_of([_port(o.name, o.value.shape) for o in graph.outputs])),
             weights=[(Code(literal(key)), Code(literal(weight.shape))) for key, weight, _ in graph.weights()],
             steps=steps,
-            segments=segments,
             turns=Code(literal(plan.segments)) if plan.segments != ((0, None),) else None,
-            functions=Code("convolve_step, filter_step, row_step"),
             sample=Code(literal_dict(_sample(graph, free))) if free else None,
             lives=[(Code(literal(k)), Code(literal(life))) for k, life in sorted(plan.lives.items())],
-            externals=[
-                {"variable": Code(variable), "number": number} for number, variable in enumerate(variables.values())
-            ],
         )
     )
 
@@ -125,23 +112,8 @@ def carried_runtime() -> tuple[tuple[str, ...], str]:
     return tuple(imports), "\n\n\n".join(parts)
 
 
-def _defined(runtime: str) -> list[str]:
-    """The names that the runtime and the module's own frame use."""
-    tree = ast.parse(runtime)
-    found = ["sizes", "slices", "demands", "shapes", "forward", "work", "load", "np", "os", "Any"]
-    found += ["NETWORK", "COUNTERS", "STEPS", "convolve_step", "filter_step", "row_step"]
-    found += ["job", "leader", "counter", "table", "arena", "weights", "address", "gate", "seen", "threads"]
-    found += ["batch", "chunk", "first", "images", "each", "turn", "some"]
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            found.append(node.name)
-        elif isinstance(node, ast.Name):
-            found.append(node.id)
-    return found
-
-
-def _step(number: int, place: int, step: Step, variables: dict[str, str]) -> dict[str, Any]:
-    """What the template says of a step, which stands at a place of its segment."""
+def _step(step: Step) -> dict[str, Any]:
+    """What the template says of a step."""
     settings = [(k, v) for k, v in step.settings if _DEFAULTS.get(step.kind, {}).get(k) != v]
     if step.then:
         settings.append(("then", Code(_tuple_of([_operation(o) for o in step.then]))))
@@ -149,16 +121,11 @@ def _step(number: int, place: int, step: Step, variables: dict[str, str]) -> dic
         settings.append(("operands", step.operands))
     head = [literal(step.name), str(step.line), literal(step.source), literal(step.target)]
     arguments = ", ".join(head + [f"{k}={literal(v)}" for k, v in settings])
-    function = {"Convolution": "convolve_step", "Filtering": "filter_step"}.get(step.kind, "row_step")
-    source, target = (variables.get(name, "arena") for name in (step.source, step.target))
-    which = f"table, table[table[{number}] + turn], some"
-    where = f"job, leader, counter + {16 * place}, {which}, arena, weights, {source}, {target}"
     return {
         "line": step.line,
         "name": Code(_comment(step.name)),
         "words": Code(_comment(f"{', '.join(step.reads)} -> {step.target}")),
         "code": Code(fit(f"{step.kind}({arguments}),", 2)),
-        "call": Code(fit(f"{function}({where})", 3)),
     }
 
 

@@ -23,9 +23,8 @@ from upc.runtime.phases import (
     upsampled_phases,
 )
 from upc.runtime.registers import TileType
-from upc.runtime.tile import (
-    Operation,
-)
+from upc.runtime.subroutine import Kernel
+from upc.runtime.tile import Operation
 from upc.runtime.tiling import (
     RIM,
     SECTION,
@@ -157,7 +156,7 @@ class CompiledConvolution:
         self.many = choose_patch(limit, grids, step.images if step.images > 1 else MANY_IMAGES) if several else self.one
         self.operations = self._operations()
         self.places: list[Pair] = []
-        self.numbers: tuple[int, ...] = ()
+        self.code: tuple[int, ...] = ()
 
     def _grid_size(self, target: View) -> Pair:
         """Pixels of the target, before a shuffle multiplies them."""
@@ -199,11 +198,11 @@ class CompiledConvolution:
                 made.append(operation)
         return tuple(made)
 
-    def kernels(self) -> tuple[Any, ...]:
+    def kernels(self) -> tuple[Kernel, ...]:
         """The functions it may call, for few images and for many."""
         return tuple(self._kernel(patch) for patch in dict.fromkeys((self.one, self.many)))
 
-    def _kernel(self, patch: Patch) -> Any:
+    def _kernel(self, patch: Patch) -> Kernel:
         step, views = self.step, self.views
         tile = TileType(patch.pixels, self.vectors, self.machine.lanes)
         target = views[step.target]
@@ -357,7 +356,7 @@ class CompiledConvolution:
         g = table.add(np.zeros(SECTION))
         header = [len(work), source.base, source.image, target.base, target.image, a.base, a.image, b.base, b.image]
         header += [table.add(panels), table.add(tiles), table.add(bounds), table.add(taps), table.add(work), chunks]
-        kernel = self.numbers[-1] if patch is self.many else self.numbers[0]
+        kernel = self.code[-1] if patch is self.many else self.code[0]
         table.put(g, [*header, rim_section(table, rim), kernel, patch.columns * patch.rows, patch.images])
         return g
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from upc.runtime.layout import Table, View
-from upc.runtime.subroutine import jit
+from upc.runtime.subroutine import Floats, Integers, jit
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ RIM_CELLS = 9  # of what `rim_section` writes, the first of which is where the f
 
 
 @jit
-def clear_rim(table: Any, at: int, target: Any, first: int, last: int) -> None:
+def clear_rim(table: Integers, at: int, target: Floats, first: int, last: int) -> None:
     """Zero the rim of pictures `first` to `last` of the buffer described at `table[at:]`; -1 for none."""
     if at < 0:
         return

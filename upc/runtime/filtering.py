@@ -8,9 +8,8 @@ channels as a tile has, so that tiles fill memory without gaps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 from math import isqrt
 from typing import Any
@@ -22,17 +21,18 @@ from upc.runtime.layout import LINE, Machine, Picture, Table, View, Weights
 from upc.runtime.minimal import Entries, evaluate_patch, filter_values, interpolate_patch, line_of_patch
 from upc.runtime.patches import STREAM_BYTES, Pair, choose_patch, choose_vectors, most_rows
 from upc.runtime.registers import TileType
-from upc.runtime.subroutine import jit, one_of
+from upc.runtime.subroutine import Floats, Integers, Kernel, call, jit, kernel
 from upc.runtime.team import atomic_add, finished, wait_for
 from upc.runtime.tile import add_to, fill, finish, multiply_add, put_by, store_rows
 from upc.runtime.tiling import TASK_MULTIPLY_ADDS
 
 # Cells of a section: first the most tasks side by side, then those of each stage of a portion.
-F_TASKS, F_EVALUATIONS, F_PRODUCTS, F_READINGS, F_DOWN, F_ACROSS, F_PORTION, F_RIM, F_KERNEL, F_TILE, F_WIDE = range(11)
+F_TASKS, F_EVALUATIONS, F_PRODUCTS, F_READINGS, F_DOWN, F_ACROSS, F_PORTION, F_RIM = range(8)
+F_EVALUATE, F_MULTIPLY, F_READ = range(8, 11)
 F_SOURCE, F_SOURCE_IMAGE, F_SOURCE_PATCH, F_SOURCE_ROW = range(11, 15)
 F_VALUES, F_VALUES_PITCH, F_VALUES_PLANE, F_MADE, F_MADE_BLOCK, F_MADE_PLANE = range(15, 21)
 F_TARGET, F_TARGET_IMAGE, F_TARGET_ROW, F_A, F_A_IMAGE, F_A_ROW, F_B, F_B_IMAGE, F_B_ROW = range(21, 30)
-F_HEIGHT, F_WIDTH, F_PARAMS, F_PANELS, F_PANEL_COUNT, F_DEPTH, F_SKIPS = range(30, 37)
+F_HEIGHT, F_WIDTH, F_PARAMS, F_PANELS, F_PANEL_COUNT, F_DEPTH, F_WIDE, F_SKIPS = range(30, 38)
 # Cells of a panel.
 Q_WEIGHTS, Q_VALUES, Q_MADE, Q_PANEL = range(4)
 
@@ -101,7 +101,7 @@ class Filtering:
         return max(0, top), max(0, bottom), max(0, left), max(0, right)
 
 
-@cache
+@kernel
 def evaluate_row(tile: TileType, taps: int, patch: int, pitch: int, channels: int) -> Any:
     """The function that evaluates a row of patches of pixels."""
     rest = channels % tile.lanes
@@ -109,7 +109,7 @@ def evaluate_row(tile: TileType, taps: int, patch: int, pitch: int, channels: in
     evaluate, evaluate_rest = (evaluate_patch(tile, taps, patch, pitch, masked) for masked in (False, True))
     lanes, across = tile.lanes, patch * pitch
 
-    def evaluate_patches(table: Any, g: int, source: Any, s: int, arena: Any, values: int) -> None:
+    def evaluate_patches(table: Integers, g: int, source: Floats, s: int, arena: Floats, values: int) -> None:
         row, apart, plane = table[g + F_SOURCE_ROW], table[g + F_VALUES_PITCH], table[g + F_VALUES_PLANE]
         for _ in range(table[g + F_ACROSS]):
             for c in range(0, whole, lanes):
@@ -122,9 +122,9 @@ def evaluate_row(tile: TileType, taps: int, patch: int, pitch: int, channels: in
     return evaluate_patches
 
 
-@cache
-def multiply_tile(tile: TileType, pitch: int, sums: int, streams: bool) -> Any:
-    """The function that multiplies values of a tile's patches, which lie `pitch` apart, with a panel of the kernel.
+@kernel
+def multiply_panel(tile: TileType, pitch: int, sums: int, streams: bool) -> Any:
+    """The function that multiplies values of patches, which lie `pitch` apart, with a panel of the kernel.
 
     The channels are added up in so many `sums`: short ones lose fewer bits than a long one. Where there are many
     patches, so that their values are a stream, those of the next tile are asked for meanwhile.
@@ -135,30 +135,33 @@ def multiply_tile(tile: TileType, pitch: int, sums: int, streams: bool) -> Any:
     rows, width = tile.rows, tile.width
 
     def multiply_patches(
-        depth: int, arena: Any, values: int, weights: Any, w: int, products: int, patches: int
+        depth: int, arena: Floats, values: int, weights: Floats, panel: int, products: int, patches: int
     ) -> None:
-        acc = nothing()
-        later = values + following
-        if sums > 1:
-            total = put(acc)
-            for start in range(values, values + sums * depth, depth):
-                acc = nothing()
-                for k in range(start, start + depth):
+        for first in range(0, patches, rows):
+            acc, w = nothing(), panel
+            later = values + following
+            if sums > 1:
+                total = put(acc)
+                for start in range(values, values + sums * depth, depth):
+                    acc = nothing()
+                    for k in range(start, start + depth):
+                        acc = step(acc, arena, k, weights, w, later)
+                        w += width
+                        later += rows
+                    acc = add(total, acc)
+            else:
+                for k in range(values, values + depth):
                     acc = step(acc, arena, k, weights, w, later)
                     w += width
                     later += rows
-                acc = add(total, acc)
-        else:
-            for k in range(values, values + depth):
-                acc = step(acc, arena, k, weights, w, later)
-                w += width
-                later += rows
-        end(acc, arena, products, patches)
+            end(acc, arena, products, patches - first)
+            values += following
+            products += rows * width
 
     return multiply_patches
 
 
-@cache
+@kernel
 def read_row(
     tile: TileType,
     taps: int,
@@ -179,7 +182,16 @@ def read_row(
     blocks = -(-channels // wide)
 
     def read_patches(
-        table: Any, g: int, y: int, arena: Any, products: int, weights: Any, a: int, b: int, target: Any, t: int
+        table: Integers,
+        g: int,
+        y: int,
+        arena: Floats,
+        products: int,
+        weights: Floats,
+        a: int,
+        b: int,
+        target: Floats,
+        t: int,
     ) -> None:
         height, width, params = table[g + F_HEIGHT], table[g + F_WIDTH], table[g + F_PARAMS]
         plane, block, skips = table[g + F_MADE_PLANE], table[g + F_MADE_BLOCK], g + F_SKIPS
@@ -206,73 +218,63 @@ def read_row(
     return read_patches
 
 
-def by_portions(kernels: Sequence[tuple[Any, Any, Any]]) -> Any:
-    """The function that does a filtering with the kernels that the table names: (evaluate, multiply, read)."""
-    evaluate, multiply, read = (one_of(each) for each in zip(*kernels, strict=True))
-
-    @jit
-    def run(
-        job: Any,
-        leader: int,
-        counter: int,
-        table: Any,
-        g: int,
-        images: int,
-        arena: Any,
-        weights: Any,
-        source: Any,
-        target: Any,
-    ) -> None:
-        evaluations, products, readings = table[g + F_EVALUATIONS], table[g + F_PRODUCTS], table[g + F_READINGS]
-        down, portion, kernel = table[g + F_DOWN], table[g + F_PORTION], table[g + F_KERNEL]
-        tile, wide, depth = table[g + F_TILE], table[g + F_WIDE], table[g + F_DEPTH]
-        values_row = table[g + F_ACROSS] * table[g + F_VALUES_PITCH]
-        rows, each = images * down, evaluations + products + readings
-        tasks = (rows + portion - 1) // portion * each
+@jit
+def filter_portions(
+    job: Integers,
+    leader: int,
+    counter: int,
+    table: Integers,
+    g: int,
+    images: int,
+    arena: Floats,
+    weights: Floats,
+    source: Floats,
+    target: Floats,
+) -> None:
+    """Do a filtering portion by portion: section `g` of the table."""
+    evaluations, products, readings = table[g + F_EVALUATIONS], table[g + F_PRODUCTS], table[g + F_READINGS]
+    down, portion, wide = table[g + F_DOWN], table[g + F_PORTION], table[g + F_WIDE]
+    values_row = table[g + F_ACROSS] * table[g + F_VALUES_PITCH]
+    rows, each = images * down, evaluations + products + readings
+    tasks = (rows + portion - 1) // portion * each
+    task = atomic_add(job, counter, 1)
+    while task < tasks:
+        # A stage begins when all tasks before it are finished; they were taken before, so somebody does them.
+        begun = task // each * each
+        first, number = task // each * portion, task - begun
+        count = min(portion, rows - first)
+        if number < evaluations:
+            wait_for(job, counter, begun)
+            if task == 0:
+                clear_rim(table, table[g + F_RIM], target, 0, images)
+            for u in range(first + count * number // evaluations, first + count * (number + 1) // evaluations):
+                s = table[g + F_SOURCE] + u // down * table[g + F_SOURCE_IMAGE] + u % down * table[g + F_SOURCE_PATCH]
+                values = table[g + F_VALUES] + (u - first) * values_row
+                call(table[g + F_EVALUATE], (table, g, source, s, arena, values))
+        elif number < evaluations + products:
+            wait_for(job, counter, begun + evaluations)
+            number -= evaluations
+            panels, patches = table[g + F_PANEL_COUNT], count * table[g + F_ACROSS]
+            for panel in range(panels * number // products, panels * (number + 1) // products):
+                p = table[g + F_PANELS] + panel * Q_PANEL
+                values, made = table[p + Q_VALUES], table[p + Q_MADE]
+                call(
+                    table[g + F_MULTIPLY],
+                    (table[g + F_DEPTH], arena, values, weights, table[p + Q_WEIGHTS], made, patches),
+                )
+        else:
+            wait_for(job, counter, begun + evaluations + products)
+            number -= evaluations + products
+            for u in range(first + count * number // readings, first + count * (number + 1) // readings):
+                image = u // down
+                a = table[g + F_A] + image * table[g + F_A_IMAGE]
+                b = table[g + F_B] + image * table[g + F_B_IMAGE]
+                t = table[g + F_TARGET] + image * table[g + F_TARGET_IMAGE]
+                made = table[g + F_MADE] + (u - first) * table[g + F_ACROSS] * wide
+                call(table[g + F_READ], (table, g, u % down, arena, made, weights, a, b, target, t))
+        finished(job, counter)
         task = atomic_add(job, counter, 1)
-        while task < tasks:
-            # A stage begins when all tasks before it are finished; they were taken before, so somebody does them.
-            begun = task // each * each
-            first, number = task // each * portion, task - begun
-            count = min(portion, rows - first)
-            if number < evaluations:
-                wait_for(job, counter, begun)
-                if task == 0:
-                    clear_rim(table, table[g + F_RIM], target, 0, images)
-                for u in range(first + count * number // evaluations, first + count * (number + 1) // evaluations):
-                    s = (
-                        table[g + F_SOURCE]
-                        + u // down * table[g + F_SOURCE_IMAGE]
-                        + u % down * table[g + F_SOURCE_PATCH]
-                    )
-                    evaluate(kernel, table, g, source, s, arena, table[g + F_VALUES] + (u - first) * values_row)
-            elif number < evaluations + products:
-                wait_for(job, counter, begun + evaluations)
-                number -= evaluations
-                panels, pixels = table[g + F_PANEL_COUNT], count * table[g + F_ACROSS]
-                for panel in range(panels * number // products, panels * (number + 1) // products):
-                    p = table[g + F_PANELS] + panel * Q_PANEL
-                    for pixel in range(0, pixels, tile):
-                        v = table[p + Q_VALUES] + pixel * table[g + F_VALUES_PITCH]
-                        made = table[p + Q_MADE] + pixel * wide
-                        multiply(
-                            kernel, depth, arena, v, weights, table[p + Q_WEIGHTS], made, min(tile, pixels - pixel)
-                        )
-            else:
-                wait_for(job, counter, begun + evaluations + products)
-                number -= evaluations + products
-                for u in range(first + count * number // readings, first + count * (number + 1) // readings):
-                    image = u // down
-                    a = table[g + F_A] + image * table[g + F_A_IMAGE]
-                    b = table[g + F_B] + image * table[g + F_B_IMAGE]
-                    t = table[g + F_TARGET] + image * table[g + F_TARGET_IMAGE]
-                    made = table[g + F_MADE] + (u - first) * table[g + F_ACROSS] * wide
-                    read(kernel, table, g, u % down, arena, made, weights, a, b, target, t)
-            finished(job, counter)
-            task = atomic_add(job, counter, 1)
-        wait_for(job, counter, tasks)
-
-    return run
+    wait_for(job, counter, tasks)
 
 
 class CompiledFiltering:
@@ -282,7 +284,7 @@ class CompiledFiltering:
         self.step, self.machine, self.views = step, machine, views
         self.vectors = choose_vectors(machine, step.outputs, None)
         self.tile_width = self.vectors * machine.lanes
-        self.numbers: tuple[int, ...] = ()
+        self.code: tuple[int, ...] = ()
         # Values of a patch, off the powers of two that share cache lines.
         self.pitch = step.inputs + LINE if step.inputs % 256 == 0 else step.inputs
         limit, target = most_rows(machine, self.vectors), views[step.target]
@@ -295,8 +297,8 @@ class CompiledFiltering:
         step = self.step
         return step.weights[1] is not None or bool(step.then and isinstance(step.then[0], BatchNorm))
 
-    def kernels(self) -> tuple[Any, ...]:
-        """The functions of its stages, as one entry."""
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The functions of its stages."""
         step, views, lanes = self.step, self.views, self.machine.lanes
         source, target = views[step.source], views[step.target]
         then = step.then
@@ -309,8 +311,8 @@ class CompiledFiltering:
         evaluate = evaluate_row(TileType(1, 1, lanes), step.taps, step.patch, source.pitch, source.channels)
         lines, wide = TileType(step.patch, 1, lanes), self.tile_width
         read = read_row(lines, step.taps, step.outputs, slots, operations, pitches, phases, wide)
-        multiply = multiply_tile(TileType(self.tile, self.vectors, lanes), self.pitch, self._sums(), self.streams)
-        return ((evaluate, multiply, read),)
+        multiply = multiply_panel(TileType(self.tile, self.vectors, lanes), self.pitch, self._sums(), self.streams)
+        return evaluate, multiply, read
 
     def _sums(self) -> int:
         """How many sums of equal length the channels are added up in; one where those would be too short."""
@@ -411,10 +413,10 @@ class CompiledFiltering:
         top, left = step.before
         listed = table.add(panels)
         g = table.add([max(stages), *stages, down, across, portion, rim_section(table, rim)])
-        table.add([self.numbers[0], self.tile, width])
+        table.add([*self.code])
         table.add([source.base + source.at(-top, -left), source.image, step.patch * source.row, source.row])
         table.add([spaces[0], self.pitch, planes[0], spaces[1], pixels * width, planes[1]])
         table.add([[v.base, v.image, v.row] for v in (target, *(views[name] for name in operand_names(self.step)))])
-        table.add([target.height, target.width, self.params, listed, len(panels), step.inputs // self._sums()])
+        table.add([target.height, target.width, self.params, listed, len(panels), step.inputs // self._sums(), width])
         table.add([*step.skips[0], *step.skips[1]])
         return g

@@ -30,7 +30,6 @@ from upc.runtime.registers import (
     load_lanes,
     load_masked,
     past,
-    place_in,
     store_masked,
 )
 from upc.runtime.vectors import I64
@@ -141,8 +140,8 @@ def evaluate_patch(tile: TileType, taps: int, patch: int, pitch: int, masked: bo
     def evaluate(typing: Any, source: Any, s: Any, row: Any, target: Any, t: Any, plane: Any, count: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             source, s, row, target, t, plane, count = args
-            pixels = place_in(context, builder, signature.args[0], source, s)
-            place = place_in(context, builder, signature.args[3], target, t)
+            pixels = builder.gep(source, [s])
+            place = builder.gep(target, [t])
             mask = lanes_below(builder, tile, count, 0) if masked else None
             lines = []
             for i in range(size):
@@ -180,7 +179,7 @@ def interpolate_patch(tile: TileType, taps: int, patch: int) -> Any:
     @intrinsic
     def interpolate(typing: Any, products: Any, p: Any, plane: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            place = place_in(context, builder, signature.args[0], args[0], args[1])
+            place = builder.gep(args[0], [args[1]])
             columns = []
             for j in range(size):
                 steps = [builder.mul(args[2], ir.Constant(I64, i * size + j)) for i in range(size)]

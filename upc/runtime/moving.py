@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from upc.runtime.layout import Table, View
 from upc.runtime.registers import TileType
 from upc.runtime.rows import NOWHERE, R_OWN, R_SOURCE, R_TARGET, CompiledRows, Step, at
+from upc.runtime.subroutine import Floats, Integers, Kernel, kernel
 from upc.runtime.tile import (
     fetch,
     fill,
@@ -19,11 +19,20 @@ from upc.runtime.tile import (
 )
 
 
-@cache
-def gather_body(tile: TileType, operations: tuple[Any, ...], contiguous: bool) -> Any:
+@kernel
+def gather_row(tile: TileType, operations: tuple[Any, ...], contiguous: bool) -> Any:
     read, end, nothing, width = fetch(tile), finish(tile, operations), fill(tile, 0.0), tile.width
 
-    def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
+    def make_row(
+        table: Integers,
+        g: int,
+        n: int,
+        y: int,
+        arena: Floats,
+        weights: Floats,
+        source: Floats,
+        target: Floats,
+    ) -> None:
         own = g + R_OWN
         pixels, channels = table[own], table[own + 1]
         row = table[table[own + 2] + y]
@@ -44,7 +53,7 @@ def gather_body(tile: TileType, operations: tuple[Any, ...], contiguous: bool) -
                     target[t + c] = source[s + column + offset] if inside and offset != NOWHERE else np.float32(0.0)
             t += table[g + R_TARGET + 3]
 
-    return body
+    return make_row
 
 
 @dataclass(frozen=True)
@@ -72,8 +81,8 @@ class CompiledGather(CompiledRows):
         target = views[self.step.target]
         return target.width * target.channels if self.whole_rows(views) else target.channels
 
-    def body(self) -> Any:
-        return gather_body(self.tile, self.step.then if self.contiguous else (), self.contiguous)
+    def kernel(self) -> Kernel:
+        return gather_row(self.tile, self.step.then if self.contiguous else (), self.contiguous)
 
     def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
         source, target = views[self.step.source], views[self.step.target]
@@ -141,24 +150,38 @@ def _maps(move: tuple[Any, ...], source: View, target: View) -> tuple[np.ndarray
     raise AssertionError(f"no such move: {kind}")
 
 
-def reshape_body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
+@kernel
+def reshape_row() -> Any:
     """Row y of the target from the same places of the flattened source, run by run."""
-    own = g + R_OWN
-    target_width, target_channels = table[own], table[own + 1]
-    source_width, source_channels = table[own + 2], table[own + 3]
-    s, t = table[g + R_SOURCE] + n * table[g + R_SOURCE + 1], at(table, g + R_TARGET, n, y)
-    for x in range(target_width):
-        place = (y * target_width + x) * target_channels
-        done = 0
-        while done < target_channels:
-            pixel, channel = divmod(place + done, source_channels)
-            row, column = divmod(pixel, source_width)
-            run = min(target_channels - done, source_channels - channel)
-            p = s + row * table[g + R_SOURCE + 2] + column * table[g + R_SOURCE + 3] + channel
-            for i in range(run):
-                target[t + done + i] = source[p + i]
-            done += run
-        t += table[g + R_TARGET + 3]
+
+    def make_row(
+        table: Integers,
+        g: int,
+        n: int,
+        y: int,
+        arena: Floats,
+        weights: Floats,
+        source: Floats,
+        target: Floats,
+    ) -> None:
+        own = g + R_OWN
+        target_width, target_channels = table[own], table[own + 1]
+        source_width, source_channels = table[own + 2], table[own + 3]
+        s, t = table[g + R_SOURCE] + n * table[g + R_SOURCE + 1], at(table, g + R_TARGET, n, y)
+        for x in range(target_width):
+            place = (y * target_width + x) * target_channels
+            done = 0
+            while done < target_channels:
+                pixel, channel = divmod(place + done, source_channels)
+                row, column = divmod(pixel, source_width)
+                run = min(target_channels - done, source_channels - channel)
+                p = s + row * table[g + R_SOURCE + 2] + column * table[g + R_SOURCE + 3] + channel
+                for i in range(run):
+                    target[t + done + i] = source[p + i]
+                done += run
+            t += table[g + R_TARGET + 3]
+
+    return make_row
 
 
 @dataclass(frozen=True)
@@ -167,8 +190,8 @@ class Reshape(Step):
 
 
 class CompiledReshape(CompiledRows):
-    def body(self) -> Any:
-        return reshape_body
+    def kernel(self) -> Kernel:
+        return reshape_row()
 
     def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
         source, target = views[self.step.source], views[self.step.target]

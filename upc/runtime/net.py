@@ -15,20 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from upc.runtime.layout import Weights, aligned
-from upc.runtime.network import (
+from upc.runtime.cache import Entry, code_address, code_stamp
+from upc.runtime.drive import (
     ARENA,
     BATCH,
     CHUNK,
+    COUNTERS,
     EXTERNALS,
-    MOST_IMAGES,
     PAIR,
     ROUNDS,
+    STAMPS,
     TABLE,
     WEIGHTS,
-    Geometry,
-    Network,
+    worker,
 )
+from upc.runtime.layout import Weights, aligned
+from upc.runtime.network import MOST_IMAGES, Geometry, Network
 from upc.runtime.team import JOB, Team
 
 KEPT_CALLS, KEPT_GEOMETRIES, KEPT_SEATS = 64, 16, 4  # of other sizes, or of calls at the same time
@@ -75,13 +77,15 @@ class Net:
     """
 
     def __init__(
-        self, network: Network, module: str, work: Any, weights: Mapping[str, np.ndarray], threads: int | None = None
+        self, network: Network, module: str, file: str, weights: Mapping[str, np.ndarray], threads: int | None = None
     ) -> None:
-        work.ready()
         self.network, self.weights = network, dict(weights)
         self.threads = available_cores() if threads is None else max(1, threads)
-        self._module, self._work, self._wanted_threads = module, work, threads
-        self._compiled = network.compiled()
+        self._module, self._wanted_threads, self._stamps = module, threads, 0
+        self._compiled, stamp = network.compiled(), code_stamp(file)
+        for step in self._compiled:
+            step.code = tuple(code_address(kernel, stamp) for kernel in step.kernels())
+        self._work = Entry(code_address(worker(), stamp))
         packed = Weights()
         for step in self._compiled:
             step.pack(self.weights, packed)
@@ -90,7 +94,7 @@ class Net:
         self._geometries: OrderedDict[Any, Geometry] = OrderedDict()
         self._seats: list[Seat] = []
         self._lock = threading.Lock()
-        self._team = Team(work, self.threads - 1) if self.threads > 1 else None
+        self._team = Team(self._work, self.threads - 1) if self.threads > 1 else None
 
     def __reduce__(self) -> Any:
         return _again, (self._module, self.weights, self._wanted_threads)
@@ -109,6 +113,13 @@ class Net:
         if call.batch:
             self._run(call, [*given, *made])
         return made[0] if len(made) == 1 else tuple(made)
+
+    def stamp(self, stamps: np.ndarray | None) -> None:
+        """Have later calls add the processor's ticks for each step to `stamps[1:]`, and leave the last in `stamps[0]`.
+
+        `stamps` are int64, one more than there are steps, and must outlive those calls; None ends it.
+        """
+        self._stamps = 0 if stamps is None else address_of(stamps)
 
     def _accept(self, arrays: tuple[np.ndarray, ...]) -> list[np.ndarray]:
         """The inputs as contiguous arrays, if there are as many as must be and all are float32."""
@@ -187,6 +198,7 @@ class Net:
         if seat.call is not call:
             self._sit_down(seat, call)
         cells = seat.cells
+        cells[STAMPS] = self._stamps
         addresses = [address_of(array) for array in arrays]
         for first in range(0, call.batch, seat.most):
             cells[BATCH] = min(seat.most, call.batch - first)
@@ -207,6 +219,7 @@ class Net:
             seat.arena = aligned(geometry.arena)
         cells[ARENA], cells[WEIGHTS] = address_of(seat.arena), address_of(self._packed)
         cells[TABLE], cells[CHUNK], cells[ROUNDS] = address_of(geometry.table), geometry.chunk, geometry.rounds
+        cells[COUNTERS] = self.network.counters
         for number, floats in enumerate(call.image_floats):
             cells[EXTERNALS + 2 * number + 1] = floats
         seat.most = geometry.chunk * ((len(cells) - self.network.counters) // (geometry.rounds * PAIR))
@@ -263,7 +276,6 @@ def load_network(
     network: Network,
     module: str,
     file: str,
-    work: Any,
     weights: str | os.PathLike[str] | Mapping[str, np.ndarray] | None,
     threads: int | None,
 ) -> Net:
@@ -276,4 +288,4 @@ def load_network(
         arrays = {name: np.ascontiguousarray(weights[name], dtype=np.float32) for name in network.weights}
     else:
         arrays = read_weights(weights, network.weights)
-    return Net(network, module, work, arrays, threads)
+    return Net(network, module, file, arrays, threads)

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from upc.runtime.convolution import CompiledConvolution, Convolution
+from upc.runtime.drive import CONVOLUTION, EXTERNALS, FILTERING, PAIR, ROWS, STEP
 from upc.runtime.epilogue import RIM_CELLS
-from upc.runtime.filtering import CompiledFiltering, Filtering, by_portions
+from upc.runtime.filtering import CompiledFiltering, Filtering
 from upc.runtime.layout import LINE, SLACK, Picture, Table, View, machine, place
 from upc.runtime.moving import CompiledGather, CompiledReshape, Gather, Reshape
 from upc.runtime.normalizing import CompiledNormalize, CompiledSoftmax, Normalize, Softmax
-from upc.runtime.rows import CompiledPointwise, Pointwise, by_rows
-from upc.runtime.subroutine import jit
-from upc.runtime.tiling import convolve
+from upc.runtime.rows import CompiledPointwise, Pointwise
 from upc.runtime.windows import (
     CompiledDepthwise,
     CompiledGlobalPool,
@@ -28,9 +27,6 @@ from upc.runtime.windows import (
     Resize,
 )
 
-# Cells of a job, after those of the team.
-ARENA, WEIGHTS, TABLE, BATCH, CHUNK, ROUNDS, EXTERNALS = 24, 25, 26, 27, 28, 29, 32
-PAIR = 16  # cells from one step's counters to the next's
 MOST_CHUNKS = 64
 MOST_IMAGES = 64  # in a chunk
 ARENA_BYTES = 8 << 20  # memory a chunk should fit in, unless weights are larger still
@@ -48,21 +44,6 @@ COMPILED = {
     Resize: CompiledResize,
     Softmax: CompiledSoftmax,
 }
-
-
-@jit
-def external(job: Any, which: int, first: int) -> int:
-    """Where the caller's array number `which` starts, from its image `first` on."""
-    return job[EXTERNALS + 2 * which] + 4 * first * job[EXTERNALS + 2 * which + 1]  # type: ignore[no-any-return]
-
-
-@jit
-def begin(job: Any, counter: int) -> None:
-    """Clear the counters of all steps of a job, which start at a cell."""
-    chunks = (job[BATCH] + job[CHUNK] - 1) // job[CHUNK]
-    for pair in range(chunks * job[ROUNDS]):
-        job[counter + PAIR * pair] = 0
-        job[counter + PAIR * pair + 8] = 0
 
 
 @dataclass(frozen=True)
@@ -112,22 +93,17 @@ class Network:
         """The steps made ready for this machine."""
         here = machine()
         views, _, _ = self._views(self.sample, (1,) * len(self.segments))
-        steps: tuple[Any, ...] = tuple(COMPILED[type(step)](step, here, views, not self.sample) for step in self.steps)
-        kernels = _kernels(steps)
-        for step in steps:
-            step.numbers = tuple(kernels[_driver(step)].index(kernel) for kernel in step.kernels())
-        return steps
+        return tuple(COMPILED[type(step)](step, here, views, not self.sample) for step in self.steps)
 
-    def functions(self) -> tuple[Any, Any, Any]:
-        """The functions that do a convolution step, a filtering, and a step of any other kind."""
-        kernels = _kernels(self.compiled())
-        made = [driver(kernels[driver]) if driver in kernels else None for driver in (convolve, by_portions, by_rows)]
-        return tuple(made)  # type: ignore[return-value]
+    @property
+    def externals(self) -> tuple[str, ...]:
+        """The values that are arrays of the caller's, in the order in which a job holds them."""
+        return (*(f"input {port.name}" for port in self.inputs), *(f"output {port.name}" for port in self.outputs))
 
     @property
     def counters(self) -> int:
         """Where the steps' counters start in a job."""
-        return -(-(EXTERNALS + 2 * (len(self.inputs) + len(self.outputs))) // 8) * 8
+        return -(-(EXTERNALS + 2 * len(self.externals)) // 8) * 8
 
     def new_job(self) -> np.ndarray:
         return np.zeros(self.counters + PAIR * len(self.steps) * MOST_CHUNKS, np.int64)
@@ -216,10 +192,13 @@ class Network:
         views, spaces, arena = self._views(free, counts, workspaces)
         arena += max((step.overrun for step in compiled if isinstance(step, CompiledConvolution)), default=0)
         table = Table()
-        table.add([0] * len(compiled))
-        table.add(counts)
+        table.add([len(counts)])
+        ends = [*(first for first, _ in self.segments[1:]), len(compiled)]
+        table.add([[n, first, end] for n, (first, _), end in zip(counts, self.segments, ends, strict=True)])
+        records = table.add(np.zeros((len(compiled), STEP)))
         spans, chunk = self._spans(free), max(counts)
         shared = {n for n in sizes if _is_external(n) or len(set(spans[slices.get(n, (n,))[0]])) > 1}
+        externals = {name: number for number, name in enumerate(self.externals)}
         single, rounds = True, 0
         cleared: set[str] = set()
         for number, step in enumerate(compiled):
@@ -234,7 +213,8 @@ class Network:
             turns = range(1, -(-chunk // images[number]))
             sections = [section, *(_turn(table, section, step, views, shared, t * images[number]) for t in turns)]
             rounds += len(sections)
-            table.put(number, [table.add(sections)])
+            ends_of = [externals.get(name, -1) for name in (step.step.source, step.step.target)]
+            table.put(records + STEP * number, [_kind(step), table.add(sections), *ends_of])
         return Geometry(table.array(), arena, chunk, rounds, single)
 
 
@@ -248,18 +228,9 @@ def _turn(table: Table, section: int, step: Any, views: Mapping[str, View], shar
     return copy
 
 
-def _driver(step: Any) -> Any:
-    """What makes the function that does steps of its kind."""
-    return {CompiledConvolution: convolve, CompiledFiltering: by_portions}.get(type(step), by_rows)
-
-
-def _kernels(steps: tuple[Any, ...]) -> dict[Any, list[Any]]:
-    """What steps call, each function once, by their drivers."""
-    found: dict[Any, list[Any]] = {}
-    for step in steps:
-        mine = found.setdefault(_driver(step), [])
-        mine += [kernel for kernel in step.kernels() if kernel not in mine]
-    return found
+def _kind(step: Any) -> int:
+    """Which of the driver's functions does steps of its kind."""
+    return {CompiledConvolution: CONVOLUTION, CompiledFiltering: FILTERING}.get(type(step), ROWS)
 
 
 def _is_external(name: str) -> bool:

@@ -5,20 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from upc.runtime.layout import Table, View, Weights
 from upc.runtime.rows import R_OWN, R_SOURCE, R_TARGET, CompiledRows, Step, at
+from upc.runtime.subroutine import Floats, Integers, Kernel, kernel
 
 
-@cache
-def normalize_body(pixelwise: bool) -> Any:
+@kernel
+def normalize_row(pixelwise: bool) -> Any:
     """Mean 0 and variance 1 over a pixel's channels, or over a group of channels of the whole picture."""
 
-    def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
+    def make_row(
+        table: Integers,
+        g: int,
+        n: int,
+        y: int,
+        arena: Floats,
+        weights: Floats,
+        source: Floats,
+        target: Floats,
+    ) -> None:
         own = g + R_OWN
         columns, channels, height, groups = table[own], table[own + 1], table[own + 2], table[own + 3]
         gamma, beta, epsilon = table[own + 4], table[own + 5], weights[table[own + 6]]
@@ -53,7 +62,7 @@ def normalize_body(pixelwise: bool) -> Any:
                             value = (source[p + j * source_pitch + c] - mean) * factor + weights[beta + c]
                             target[q + j * target_pitch + c] = np.float32(value)
 
-    return body
+    return make_row
 
 
 @dataclass(frozen=True)
@@ -66,8 +75,8 @@ class Normalize(Step):
 
 
 class CompiledNormalize(CompiledRows):
-    def body(self) -> Any:
-        return normalize_body(self.step.groups == 0)
+    def kernel(self) -> Kernel:
+        return normalize_row(self.step.groups == 0)
 
     def rows(self, target: View) -> int:
         return target.height if self.step.groups == 0 else 1
@@ -83,25 +92,39 @@ class CompiledNormalize(CompiledRows):
         return [target.width, target.channels, target.height, max(self.step.groups, 1), *self.packed]
 
 
-def softmax_body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
+@kernel
+def softmax_row() -> Any:
     """e**x over its sum along one axis of picture n, by whole pictures."""
-    own = g + R_OWN
-    count, s_step, t_step = table[own], table[own + 1], table[own + 2]
-    s0, t0 = at(table, g + R_SOURCE, n, 0), at(table, g + R_TARGET, n, 0)
-    for i in range(table[own + 3]):
-        for j in range(table[own + 6]):
-            s = s0 + i * table[own + 4] + j * table[own + 7]
-            t = t0 + i * table[own + 5] + j * table[own + 8]
-            largest = source[s]
-            for k in range(1, count):
-                largest = max(largest, source[s + k * s_step])
-            total = 0.0
-            for k in range(count):
-                value = math.exp(np.float64(source[s + k * s_step] - largest))
-                total += value
-                target[t + k * t_step] = np.float32(value)
-            for k in range(count):
-                target[t + k * t_step] = np.float32(target[t + k * t_step] / total)
+
+    def make_row(
+        table: Integers,
+        g: int,
+        n: int,
+        y: int,
+        arena: Floats,
+        weights: Floats,
+        source: Floats,
+        target: Floats,
+    ) -> None:
+        own = g + R_OWN
+        count, s_step, t_step = table[own], table[own + 1], table[own + 2]
+        s0, t0 = at(table, g + R_SOURCE, n, 0), at(table, g + R_TARGET, n, 0)
+        for i in range(table[own + 3]):
+            for j in range(table[own + 6]):
+                s = s0 + i * table[own + 4] + j * table[own + 7]
+                t = t0 + i * table[own + 5] + j * table[own + 8]
+                largest = source[s]
+                for k in range(1, count):
+                    largest = max(largest, source[s + k * s_step])
+                total = 0.0
+                for k in range(count):
+                    value = math.exp(np.float64(source[s + k * s_step] - largest))
+                    total += value
+                    target[t + k * t_step] = np.float32(value)
+                for k in range(count):
+                    target[t + k * t_step] = np.float32(target[t + k * t_step] / total)
+
+    return make_row
 
 
 @dataclass(frozen=True)
@@ -112,8 +135,8 @@ class Softmax(Step):
 
 
 class CompiledSoftmax(CompiledRows):
-    def body(self) -> Any:
-        return softmax_body
+    def kernel(self) -> Kernel:
+        return softmax_row()
 
     def rows(self, target: View) -> int:
         return 1

@@ -39,11 +39,6 @@ class TileModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, tile, ir.ArrayType(tile.vector, tile.rows * tile.vectors))
 
 
-def place_in(context: Any, builder: Any, kind: Any, array: Any, offset: Any) -> Any:
-    """The address of an element of a Numba array."""
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [offset])
-
-
 def past(builder: Any, pointer: Any, offset: int) -> Any:
     """The address so many elements further on."""
     return builder.gep(pointer, [ir.Constant(I64, offset)])

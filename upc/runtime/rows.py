@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from upc.runtime.epilogue import BatchNorm, channel_blocks, clear_rim, epilogue, operand_names, rim_section
 from upc.runtime.layout import Machine, Table, View, Weights
 from upc.runtime.registers import TileType
-from upc.runtime.subroutine import jit, one_of
+from upc.runtime.subroutine import Floats, Integers, Kernel, call, jit, kernel
 from upc.runtime.team import finished, take
 from upc.runtime.tile import (
     fetch,
@@ -20,49 +19,44 @@ from upc.runtime.tile import (
 )
 
 # Cells of a section: the work, then four views of four cells each, then what the step needs.
-R_TASKS, R_WORK, R_RIM, R_BODY, R_SOURCE, R_TARGET, R_A, R_B, R_OWN = 0, 1, 2, 3, 4, 8, 12, 16, 20
+R_TASKS, R_WORK, R_RIM, R_KERNEL, R_SOURCE, R_TARGET, R_A, R_B, R_OWN = 0, 1, 2, 3, 4, 8, 12, 16, 20
 TASK_FLOATS = 1 << 16  # a task worth handing to another thread
 
 NOWHERE = -(1 << 60)
 
 
 @jit
-def at(table: Any, view: int, n: int, y: int) -> int:
+def at(table: Integers, view: int, n: int, y: int) -> int:
     """Offset of row y of picture n in the view whose cells start at `table[view]`."""
     offset: int = table[view] + n * table[view + 1] + y * table[view + 2]
     return offset
 
 
-def by_rows(bodies: Sequence[Any]) -> Any:
-    """The function that does a step with the body that the table names: row by row, and picture by picture."""
-    make_row = one_of(bodies)
-
-    @jit
-    def run(
-        job: Any,
-        leader: int,
-        counter: int,
-        table: Any,
-        g: int,
-        images: int,
-        arena: Any,
-        weights: Any,
-        source: Any,
-        target: Any,
-    ) -> None:
-        tasks, body = table[g + R_TASKS], table[g + R_BODY]
-        task = take(job, leader, counter, tasks)
-        while task >= 0:
-            w = table[g + R_WORK] + 4 * task
-            for n in range(table[w], min(table[w + 1], images)):
-                if table[w + 2] == 0:
-                    clear_rim(table, table[g + R_RIM], target, n, n + 1)
-                for y in range(table[w + 2], table[w + 3]):
-                    make_row(body, table, g, n, y, arena, weights, source, target)
-            finished(job, counter)
-            task = take(job, leader, counter, tasks)
-
-    return run
+@jit
+def make_rows(
+    job: Integers,
+    leader: int,
+    counter: int,
+    table: Integers,
+    g: int,
+    images: int,
+    arena: Floats,
+    weights: Floats,
+    source: Floats,
+    target: Floats,
+) -> None:
+    """Do a step row by row, and picture by picture: section `g` of the table."""
+    make_row = table[g + R_KERNEL]
+    task = take(job, leader, counter, table[g + R_TASKS])
+    while task >= 0:
+        w = table[g + R_WORK] + 4 * task
+        for n in range(table[w], min(table[w + 1], images)):
+            if table[w + 2] == 0:
+                clear_rim(table, table[g + R_RIM], target, n, n + 1)
+            for y in range(table[w + 2], table[w + 3]):
+                call(make_row, (table, g, n, y, arena, weights, source, target))
+        finished(job, counter)
+        task = take(job, leader, counter, table[g + R_TASKS])
 
 
 @dataclass(frozen=True)
@@ -85,17 +79,17 @@ class CompiledRows:
         self.step, self.machine, self.views = step, machine, views
         self.tile = TileType(1, 1 if self.run(views) <= machine.lanes else 2, machine.lanes)
         self.packed: list[int] = []
-        self.numbers: tuple[int, ...] = ()
+        self.code: tuple[int, ...] = ()
 
     def run(self, views: Mapping[str, View]) -> int:
         """Floats side by side that are worked on in one go."""
         return views[self.step.target].channels
 
-    def kernels(self) -> tuple[Any, ...]:
+    def kernels(self) -> tuple[Kernel, ...]:
         """The function it calls."""
-        return (self.body(),)
+        return (self.kernel(),)
 
-    def body(self) -> Any:
+    def kernel(self) -> Kernel:
         raise NotImplementedError
 
     def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
@@ -138,16 +132,25 @@ class CompiledRows:
         four = [cell for view in seen for cell in (view.base, view.image, view.row, view.pitch)]
         own = self.cells(table, views)
         self.section_cells = R_OWN + len(own)
-        g = table.add([len(work), 0, 0, self.numbers[0], *four, *own])
+        g = table.add([len(work), 0, 0, self.code[0], *four, *own])
         table.put(g + R_WORK, [table.add(work), rim_section(table, rim)])
         return g
 
 
-@cache
-def pointwise_body(tile: TileType, operations: tuple[Any, ...]) -> Any:
+@kernel
+def pointwise_row(tile: TileType, operations: tuple[Any, ...]) -> Any:
     read, end, width = fetch(tile), finish(tile, operations), tile.width
 
-    def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
+    def make_row(
+        table: Integers,
+        g: int,
+        n: int,
+        y: int,
+        arena: Floats,
+        weights: Floats,
+        source: Floats,
+        target: Floats,
+    ) -> None:
         own = g + R_OWN
         pixels, channels, params = table[own], table[own + 1], table[own + 2]
         params += y * table[own + 3]
@@ -162,7 +165,7 @@ def pointwise_body(tile: TileType, operations: tuple[Any, ...]) -> Any:
                 end(acc, weights, p, arena, a_at, b_at, target, t_at, 1, channels - c)
                 p += table[own + 5]
 
-    return body
+    return make_row
 
 
 @dataclass(frozen=True)
@@ -175,8 +178,8 @@ class CompiledPointwise(CompiledRows):
         target = views[self.step.target]
         return target.width * target.channels
 
-    def body(self) -> Any:
-        return pointwise_body(self.tile, epilogue(self.step.then)[0])
+    def kernel(self) -> Kernel:
+        return pointwise_row(self.tile, epilogue(self.step.then)[0])
 
     def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
         numbers: list[np.ndarray] = []

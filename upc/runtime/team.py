@@ -22,15 +22,11 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from upc.runtime.subroutine import FLOATS, INTEGERS, jit
+from upc.runtime.subroutine import Integers, jit
 
 OPEN, ACTIVE, JOB, HEADER = 0, 8, 16, 24  # a cache line of 8 cells each
 SPINS = 20_000
 OTHERS = 1 << 32  # a counter holds what the leader took in its lower half, what the others took in the upper
-
-
-def _cell(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
 
 
 @intrinsic
@@ -39,7 +35,7 @@ def atomic_add(typing: Any, cells: Any, index: Any, amount: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         cells, index, amount = args
-        return builder.atomic_rmw("add", _cell(context, builder, signature.args[0], cells, index), amount, "seq_cst")
+        return builder.atomic_rmw("add", builder.gep(cells, [index]), amount, "seq_cst")
 
     return types.int64(cells, types.int64, types.int64), generate
 
@@ -50,7 +46,7 @@ def atomic_load(typing: Any, cells: Any, index: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         cells, index = args
-        return builder.load_atomic(_cell(context, builder, signature.args[0], cells, index), "seq_cst", 8)
+        return builder.load_atomic(builder.gep(cells, [index]), "seq_cst", 8)
 
     return types.int64(cells, types.int64), generate
 
@@ -68,37 +64,15 @@ def relax(typing: Any) -> Any:
     return types.void(), generate
 
 
-def _array_at(kind: Any) -> Any:
-    @intrinsic
-    def array_at(typing: Any, address: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            # All else is null: above all the owner, which compiled code would count references of.
-            blank = cgutils.get_null_value(context.get_value_type(kind))
-            array = context.make_array(kind)(context, builder, blank)
-            array.data = builder.inttoptr(args[0], array.data.type)
-            return array._getvalue()
-
-        return kind(types.int64), generate
-
-    return array_at
-
-
-floats = _array_at(FLOATS)
-"""Intrinsic (address): the float32 array that starts there; only its elements may be used."""
-
-integers = _array_at(INTEGERS)
-"""Intrinsic (address): the int64 array that starts there; only its elements may be used."""
-
-
 @jit
-def wait_for(job: Any, counter: int, count: int) -> None:
+def wait_for(job: Integers, counter: int, count: int) -> None:
     """Wait until so many tasks of this step are finished."""
     while atomic_load(job, counter + 8) < count:
         relax()
 
 
 @jit
-def take(job: Any, leader: int, counter: int, count: int) -> int:
+def take(job: Integers, leader: int, counter: int, count: int) -> int:
     """The number of a task of this step to do now, or -1 once all `count` tasks are finished.
 
     The leader takes them from the first on, the others from the last: so from call to call a thread mostly does
@@ -113,19 +87,19 @@ def take(job: Any, leader: int, counter: int, count: int) -> int:
 
 
 @jit
-def finished(job: Any, counter: int) -> None:
+def finished(job: Integers, counter: int) -> None:
     """A task taken from this step is done."""
     atomic_add(job, counter + 8, 1)
 
 
 @jit
-def lead(gate: Any) -> None:
+def lead(gate: Integers) -> None:
     """Open the gate to the other threads."""
     atomic_add(gate, OPEN, 1)
 
 
 @jit
-def close(gate: Any) -> None:
+def close(gate: Integers) -> None:
     """Close the gate and wait until no other thread looks at it."""
     atomic_add(gate, OPEN, 1)
     while atomic_load(gate, ACTIVE) > 0:
@@ -133,7 +107,7 @@ def close(gate: Any) -> None:
 
 
 @jit
-def join(gate: Any, spins: int) -> bool:
+def join(gate: Integers, spins: int) -> bool:
     """Wait for the gate to be open and enter it; False if it stays closed for so many looks."""
     for _ in range(spins):
         if atomic_load(gate, OPEN) % 2 == 1:
@@ -146,7 +120,7 @@ def join(gate: Any, spins: int) -> bool:
 
 
 @jit
-def leave(gate: Any, seen: int) -> None:
+def leave(gate: Integers, seen: int) -> None:
     """Go out of a gate once its work is done, and wait until that gate is closed, if it was not when seen."""
     atomic_add(gate, ACTIVE, -1)
     while seen % 2 == 1 and atomic_load(gate, OPEN) == seen:

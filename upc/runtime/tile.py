@@ -24,7 +24,6 @@ from upc.runtime.registers import (
     load_lanes,
     load_masked,
     past,
-    place_in,
     prefetch,
     splat,
     store_masked,
@@ -79,7 +78,7 @@ def start(tile: TileType) -> Any:
     @intrinsic
     def start_tile(typing: Any, array: Any, offset: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            pointer = place_in(context, builder, signature.args[0], args[0], args[1])
+            pointer = builder.gep(args[0], [args[1]])
             result = ir.Constant(context.get_value_type(tile), ir.Undefined)
             for v in range(tile.vectors):
                 loaded = load_lanes(builder, past(builder, pointer, v * tile.lanes), tile)
@@ -116,7 +115,7 @@ def fetch(tile: TileType, row_offsets: tuple[int, ...] = (0,)) -> Any:
     @intrinsic
     def load_tile(typing: Any, array: Any, offset: Any, count: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            pointer = place_in(context, builder, signature.args[0], args[0], args[1])
+            pointer = builder.gep(args[0], [args[1]])
             result = ir.Constant(context.get_value_type(tile), ir.Undefined)
             whole = builder.icmp_signed(">=", args[2], ir.Constant(I64, tile.width))
             slot = cgutils.alloca_once(builder, result.type)
@@ -153,9 +152,9 @@ def multiply_add(tile: TileType, row_offsets: tuple[int, ...], ahead: int) -> An
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             acc, x, x_offset, w, w_offset, later_offset = args
-            pixels = place_in(context, builder, signature.args[1], x, x_offset)
-            later = place_in(context, builder, signature.args[1], x, later_offset)
-            panel = place_in(context, builder, signature.args[3], w, w_offset)
+            pixels = builder.gep(x, [x_offset])
+            later = builder.gep(x, [later_offset])
+            panel = builder.gep(w, [w_offset])
             weights = [load_lanes(builder, past(builder, panel, v * tile.lanes), tile) for v in range(tile.vectors)]
             for v in range(tile.vectors):
                 prefetch(builder, past(builder, panel, v * tile.lanes + PREFETCH_FLOATS), SECOND_LEVEL)
@@ -184,7 +183,7 @@ def ask_for(tile: TileType, row_offsets: tuple[int, ...], block: Block) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             array, offset, row = args
             place = builder.add(offset, _row_offset(builder, row_offsets, row))
-            pointer = place_in(context, builder, signature.args[0], array, place)
+            pointer = builder.gep(array, [place])
             for line, channel in product(range(block[0]), range(0, tile.width, LINE)):
                 prefetch(builder, past(builder, pointer, line * block[1] + channel))
             return context.get_dummy_value()
@@ -293,7 +292,7 @@ def number_at(typing: Any, table: Any, index: Any) -> Any:
     """(table, index): the float32 whose bits stand in a cell of int64."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        cell = builder.load(place_in(context, builder, signature.args[0], *args))
+        cell = builder.load(builder.gep(args[0], [args[1]]))
         return builder.bitcast(builder.trunc(cell, I32), F32)
 
     return types.float32(table, types.int64), generate
@@ -307,7 +306,7 @@ def store_rows(tile: TileType) -> Any:
     def store_tile_rows(typing: Any, acc: Any, target: Any, t: Any, rows: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             acc, target, t, rows = args
-            place = place_in(context, builder, signature.args[1], target, t)
+            place = builder.gep(target, [t])
             stop = builder.append_basic_block("stored")
             for r in range(tile.rows):
                 for v in range(tile.vectors):
@@ -358,9 +357,9 @@ def finish(
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             acc, params, p, arena, a, b, target, t, rows, count = args
-            numbers = place_in(context, builder, signature.args[1], params, p)
-            operands = [place_in(context, builder, signature.args[3], arena, o) for o in (a, b)]
-            place = place_in(context, builder, signature.args[6], target, t)
+            numbers = builder.gep(params, [p])
+            operands = [builder.gep(arena, [o]) for o in (a, b)]
+            place = builder.gep(target, [t])
             # A loop over the tile laid down in memory: unrolled, an epilogue would be most of the kernel's code.
             stack = cgutils.alloca_once(builder, tile.vector, tile.rows * tile.vectors)
             for i in range(tile.rows * tile.vectors):

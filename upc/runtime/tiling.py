@@ -1,14 +1,12 @@
-"""The kernel of the phase convolution: tasks, panels, tiles, and the few lines that make a tile."""
+"""The phase convolution, compiled: tasks, panels, tiles, and the few lines that make a tile."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from upc.runtime.epilogue import clear_rim
 from upc.runtime.registers import TileType
-from upc.runtime.subroutine import jit, one_of
+from upc.runtime.subroutine import Floats, Integers, call, jit, kernel
 from upc.runtime.team import finished, take
 from upc.runtime.tile import (
     Block,
@@ -30,7 +28,7 @@ T_SOURCE, T_TARGET, T_A, T_B, T_ROWS, TILE = range(6)
 W_PANEL, W_PANEL_END, W_IMAGE, W_IMAGE_END, W_CHUNK, W_RIM, WORK_ITEM = range(7)
 
 
-@cache
+@kernel
 def tile_kernel(
     tile: TileType,
     rows: tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, ...], ...]],
@@ -39,10 +37,10 @@ def tile_kernel(
     next_tile: int,
     ahead: int,
 ) -> Any:
-    """The function that makes one tile: over all taps, over all channels of each, then the epilogue.
+    """The function that makes a panel's tiles of some images, each over all taps and channels, then the epilogue.
 
     `rows` are the offsets of the tile's rows in source, target and operands; `block` is how `finish` stores a row.
-    While it does, it asks for the lines that the tile will be stored to, and for the source of the next tile, which
+    While it makes a tile, it asks for the lines that this will be stored to, and for the source of the next, which
     starts `next_tile` floats on, by `ahead` lines a step.
     """
     source_rows, target_rows, operand_rows = rows
@@ -50,101 +48,72 @@ def tile_kernel(
     step, ask = multiply_add(tile, source_rows, ahead), ask_for(tile, target_rows, block)
     height, width = tile.rows, tile.width
 
-    def make_tile(
-        table: Any,
-        tap_first: int,
-        tap_last: int,
-        depth: int,
-        source: Any,
-        x: int,
-        weights: Any,
-        w: int,
-        params: int,
-        arena: Any,
-        a: int,
-        b: int,
-        target: Any,
-        y: int,
-        rows: int,
-        count: int,
-    ) -> None:
-        acc = begin(weights, params)
-        pace = next_tile // depth
-        for tap in range(tap_first, tap_last):
-            pixel = x + table[tap]
-            asked = pixel + min(height, depth)
-            later = pixel + next_tile
-            for k in range(pixel, asked):
-                ask(target, y, k - pixel)
-                acc = step(acc, source, k, weights, w, later)
-                w += width
-                later += pace
-            for k in range(asked, pixel + depth):
-                acc = step(acc, source, k, weights, w, later)
-                w += width
-                later += pace
-        end(acc, weights, params + width, arena, a, b, target, y, rows, count)
-
-    return make_tile
-
-
-def convolve(kernels: Sequence[Any]) -> Any:
-    """The function that does a convolution step with the tile kernel that the table names."""
-    make_tile = one_of(kernels)
-
-    @jit
-    def run(
-        job: Any,
-        leader: int,
-        counter: int,
-        table: Any,
+    def make_tiles(
+        table: Integers,
         g: int,
-        images: int,
-        arena: Any,
-        weights: Any,
-        source: Any,
-        target: Any,
+        panel: int,
+        chunk: int,
+        first: int,
+        last: int,
+        arena: Floats,
+        weights: Floats,
+        source: Floats,
+        target: Floats,
     ) -> None:
-        tasks, taps_at, kernel = table[g + TASKS], table[g + TAPS], table[g + KERNEL]
-        source_at, source_image = table[g + SOURCE], table[g + SOURCE_IMAGE]
-        target_at, target_image = table[g + TARGET], table[g + TARGET_IMAGE]
+        p = table[g + PANELS] + panel * PANEL
+        bounds = table[g + BOUNDS] + table[p + P_GRID] * (table[g + CHUNKS] + 1) + chunk
+        taps, depth, params = table[g + TAPS], table[p + P_DEPTH], table[p + P_PARAMS]
         image_rows, tile_images = table[g + IMAGE_ROWS], table[g + TILE_IMAGES]
-        task = take(job, leader, counter, tasks)
-        while task >= 0:
-            w = table[g + WORK] + task * WORK_ITEM
-            first, last = table[w + W_IMAGE], min(table[w + W_IMAGE_END], images)
-            if table[w + W_RIM] == 1:
-                clear_rim(table, table[g + RIM], target, first, last)
-            for panel in range(table[w + W_PANEL], table[w + W_PANEL_END]):
-                p = table[g + PANELS] + panel * PANEL
-                bounds = table[g + BOUNDS] + table[p + P_GRID] * (table[g + CHUNKS] + 1) + table[w + W_CHUNK]
-                for n in range(first, last, tile_images):
-                    x = source_at + n * source_image + table[p + P_SOURCE]
-                    y = target_at + n * target_image + table[p + P_TARGET]
-                    a = table[g + A] + n * table[g + A_IMAGE] + table[p + P_A]
-                    b = table[g + B] + n * table[g + B_IMAGE] + table[p + P_B]
-                    for i in range(table[bounds], table[bounds + 1]):
-                        t = table[g + TILES] + i * TILE
-                        make_tile(
-                            kernel,
-                            table,
-                            taps_at + table[p + P_TAP],
-                            taps_at + table[p + P_TAP_END],
-                            table[p + P_DEPTH],
-                            source,
-                            x + table[t + T_SOURCE],
-                            weights,
-                            table[p + P_WEIGHTS],
-                            table[p + P_PARAMS],
-                            arena,
-                            a + table[t + T_A],
-                            b + table[t + T_B],
-                            target,
-                            y + table[t + T_TARGET],
-                            min(table[t + T_ROWS], image_rows * (last - n)),
-                            table[p + P_COUNT],
-                        )
-            finished(job, counter)
-            task = take(job, leader, counter, tasks)
+        pace = next_tile // depth
+        for n in range(first, last, tile_images):
+            for t in range(table[g + TILES] + table[bounds] * TILE, table[g + TILES] + table[bounds + 1] * TILE, TILE):
+                x = table[g + SOURCE] + n * table[g + SOURCE_IMAGE] + table[p + P_SOURCE] + table[t + T_SOURCE]
+                y = table[g + TARGET] + n * table[g + TARGET_IMAGE] + table[p + P_TARGET] + table[t + T_TARGET]
+                w = table[p + P_WEIGHTS]
+                acc = begin(weights, params)
+                for tap in range(taps + table[p + P_TAP], taps + table[p + P_TAP_END]):
+                    pixel = x + table[tap]
+                    asked = pixel + min(height, depth)
+                    later = pixel + next_tile
+                    for k in range(pixel, asked):
+                        ask(target, y, k - pixel)
+                        acc = step(acc, source, k, weights, w, later)
+                        w += width
+                        later += pace
+                    for k in range(asked, pixel + depth):
+                        acc = step(acc, source, k, weights, w, later)
+                        w += width
+                        later += pace
+                a = table[g + A] + n * table[g + A_IMAGE] + table[p + P_A] + table[t + T_A]
+                b = table[g + B] + n * table[g + B_IMAGE] + table[p + P_B] + table[t + T_B]
+                count = min(table[t + T_ROWS], image_rows * (last - n))
+                end(acc, weights, params + width, arena, a, b, target, y, count, table[p + P_COUNT])
 
-    return run
+    return make_tiles
+
+
+@jit
+def convolve(
+    job: Integers,
+    leader: int,
+    counter: int,
+    table: Integers,
+    g: int,
+    images: int,
+    arena: Floats,
+    weights: Floats,
+    source: Floats,
+    target: Floats,
+) -> None:
+    """Do a convolution's step: section `g` of the table, whose tasks are shared out at the job's counter."""
+    make_tiles = table[g + KERNEL]
+    task = take(job, leader, counter, table[g + TASKS])
+    while task >= 0:
+        w = table[g + WORK] + task * WORK_ITEM
+        first, last, chunk = table[w + W_IMAGE], min(table[w + W_IMAGE_END], images), table[w + W_CHUNK]
+        if table[w + W_RIM] == 1:
+            clear_rim(table, table[g + RIM], target, first, last)
+        for panel in range(table[w + W_PANEL], table[w + W_PANEL_END]):
+            call(make_tiles, (table, g, panel, chunk, first, last, arena, weights, source, target))
+        finished(job, counter)
+        task = take(job, leader, counter, table[g + TASKS])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from upc.runtime.layout import Table, View, Weights
 from upc.runtime.patches import Pair
 from upc.runtime.registers import TileType
 from upc.runtime.rows import R_OWN, R_SOURCE, R_TARGET, CompiledRows, Step, at
+from upc.runtime.subroutine import Floats, Integers, Kernel, kernel
 from upc.runtime.tile import (
     fetch,
     fill,
@@ -26,12 +26,21 @@ from upc.runtime.tile import (
 )
 
 
-@cache
-def pool_body(tile: TileType, operations: tuple[Any, ...], largest: bool, count_padding: bool) -> Any:
+@kernel
+def pool_row(tile: TileType, operations: tuple[Any, ...], largest: bool, count_padding: bool) -> Any:
     read, end, width = fetch(tile), finish(tile, operations), tile.width
     begin, larger, plus = fill(tile, -np.inf if largest else 0.0), merge(tile, "maximum"), scale_add(tile)
 
-    def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
+    def make_row(
+        table: Integers,
+        g: int,
+        n: int,
+        y: int,
+        arena: Floats,
+        weights: Floats,
+        source: Floats,
+        target: Floats,
+    ) -> None:
         own = g + R_OWN
         pixels, channels, height, columns = table[own], table[own + 1], table[own + 2], table[own + 3]
         window_h, window_w, stride_h, stride_w = table[own + 4], table[own + 5], table[own + 6], table[own + 7]
@@ -51,7 +60,7 @@ def pool_body(tile: TileType, operations: tuple[Any, ...], largest: bool, count_
                 end(acc, weights, 0, arena, 0, 0, target, t + c, 1, channels - c)
             t += table[g + R_TARGET + 3]
 
-    return body
+    return make_row
 
 
 @dataclass(frozen=True)
@@ -66,8 +75,8 @@ class Pool(Step):
 
 
 class CompiledPool(CompiledRows):
-    def body(self) -> Any:
-        return pool_body(self.tile, self.step.then, self.step.largest, self.step.count_padding)
+    def kernel(self) -> Kernel:
+        return pool_row(self.tile, self.step.then, self.step.largest, self.step.count_padding)
 
     def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
         step = self.step
@@ -82,13 +91,22 @@ class CompiledPool(CompiledRows):
         return [*sizes, *step.window, *step.strides, *before]
 
 
-@cache
-def global_pool_body(tile: TileType, operations: tuple[Any, ...], largest: bool) -> Any:
+@kernel
+def global_pool_row(tile: TileType, operations: tuple[Any, ...], largest: bool) -> Any:
     read, end, width = fetch(tile), finish(tile, operations), tile.width
     begin, larger, plus = fill(tile, -np.inf if largest else 0.0), merge(tile, "maximum"), merge(tile, "add")
     nothing, scaled = fill(tile, 0.0), scale_add(tile)
 
-    def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
+    def make_row(
+        table: Integers,
+        g: int,
+        n: int,
+        y: int,
+        arena: Floats,
+        weights: Floats,
+        source: Floats,
+        target: Floats,
+    ) -> None:
         own = g + R_OWN
         channels, height, columns = table[own], table[own + 1], table[own + 2]
         share = np.float32(1.0) / np.float32(height * columns)
@@ -105,7 +123,7 @@ def global_pool_body(tile: TileType, operations: tuple[Any, ...], largest: bool)
             acc = total if largest else scaled(nothing(), total, share)
             end(acc, weights, 0, arena, 0, 0, target, t + c, 1, channels - c)
 
-    return body
+    return make_row
 
 
 @dataclass(frozen=True)
@@ -116,8 +134,8 @@ class GlobalPool(Step):
 
 
 class CompiledGlobalPool(CompiledRows):
-    def body(self) -> Any:
-        return global_pool_body(self.tile, self.step.then, self.step.largest)
+    def kernel(self) -> Kernel:
+        return global_pool_row(self.tile, self.step.then, self.step.largest)
 
     def rows(self, target: View) -> int:
         return 1
@@ -127,12 +145,21 @@ class CompiledGlobalPool(CompiledRows):
         return [source.channels, source.height, source.width]
 
 
-@cache
-def depthwise_body(tile: TileType, operations: tuple[Any, ...]) -> Any:
+@kernel
+def depthwise_row(tile: TileType, operations: tuple[Any, ...]) -> Any:
     read, begin, gain = fetch(tile), start(tile), product_add(tile)
     end, width = finish(tile, operations), tile.width
 
-    def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
+    def make_row(
+        table: Integers,
+        g: int,
+        n: int,
+        y: int,
+        arena: Floats,
+        weights: Floats,
+        source: Floats,
+        target: Floats,
+    ) -> None:
         own = g + R_OWN
         pixels, channels, height, columns = table[own], table[own + 1], table[own + 2], table[own + 3]
         kernel_h, kernel_w, stride_h, stride_w = table[own + 4], table[own + 5], table[own + 6], table[own + 7]
@@ -155,7 +182,7 @@ def depthwise_body(tile: TileType, operations: tuple[Any, ...]) -> Any:
                 end(acc, weights, p + width, arena, 0, 0, target, t + c, 1, channels - c)
             t += table[g + R_TARGET + 3]
 
-    return body
+    return make_row
 
 
 @dataclass(frozen=True)
@@ -170,8 +197,8 @@ class Depthwise(Step):
 
 
 class CompiledDepthwise(CompiledRows):
-    def body(self) -> Any:
-        return depthwise_body(self.tile, epilogue(self.step.then)[0])
+    def kernel(self) -> Kernel:
+        return depthwise_row(self.tile, epilogue(self.step.then)[0])
 
     def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
         step, width = self.step, self.tile.width
@@ -201,8 +228,8 @@ class CompiledDepthwise(CompiledRows):
         return [*sizes, *step.kernel, *step.strides, *step.dilation, *before, *self.packed]
 
 
-@cache
-def resize_body(tile: TileType, operations: tuple[Any, ...], taps: int) -> Any:
+@kernel
+def resize_row(tile: TileType, operations: tuple[Any, ...], taps: int) -> Any:
     read, end, nothing, gain, width = (
         fetch(tile),
         finish(tile, operations),
@@ -211,7 +238,16 @@ def resize_body(tile: TileType, operations: tuple[Any, ...], taps: int) -> Any:
         tile.width,
     )
 
-    def body(table: Any, g: int, n: int, y: int, arena: Any, weights: Any, source: Any, target: Any) -> None:
+    def make_row(
+        table: Integers,
+        g: int,
+        n: int,
+        y: int,
+        arena: Floats,
+        weights: Floats,
+        source: Floats,
+        target: Floats,
+    ) -> None:
         own = g + R_OWN
         pixels, channels = table[own], table[own + 1]
         rows, row_shares = table[own + 2] + y * taps, table[own + 3] + y * taps
@@ -229,7 +265,7 @@ def resize_body(tile: TileType, operations: tuple[Any, ...], taps: int) -> Any:
                 end(acc, weights, 0, arena, 0, 0, target, t + c, 1, channels - c)
             t += table[g + R_TARGET + 3]
 
-    return body
+    return make_row
 
 
 @dataclass(frozen=True)
@@ -279,8 +315,8 @@ class CompiledResize(CompiledRows):
         step = self.step
         return axis_taps(size, made, step.interpolation, step.coordinates, step.cubic_coefficient, step.border)
 
-    def body(self) -> Any:
-        return resize_body(self.tile, self.step.then, self._taps(1, 1)[0].shape[1])
+    def kernel(self) -> Kernel:
+        return resize_row(self.tile, self.step.then, self._taps(1, 1)[0].shape[1])
 
     def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
         source, target = views[self.step.source], views[self.step.target]
