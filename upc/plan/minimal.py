@@ -164,14 +164,15 @@ def _axis(step: Step, axis: int, target: int) -> Axis | None:
             seen[phase][tap].append(k)
     if not all(seen):
         return None
-    firsts = [min(taps) for taps in seen]
-    first, taps = min(firsts), max(max(taps) - min(taps) + 1 for taps in seen)
+    first, taps = min(min(taps) for taps in seen), max(max(taps) - min(taps) + 1 for taps in seen)
     if not 2 <= taps <= MOST_TAPS:
         return None
+    # A phase of fewer taps than others begins where they do if it can, so that the same patches serve both.
+    starts = [max(first, max(taps_of) - taps + 1) for taps_of in seen]
     entries = tuple(
         tuple(tuple(taps_of.get(start + i, ())) for i in range(taps))
-        for start, taps_of in zip(firsts, seen, strict=True)
+        for start, taps_of in zip(starts, seen, strict=True)
     )
-    skips = tuple(start - first for start in firsts)
+    skips = tuple(start - first for start in starts)
     pixels = max(-(-(target - phase) // pace) + skip for phase, skip in enumerate(skips))
     return Axis(-first, skips, entries, pixels)
