@@ -18,7 +18,7 @@ import numpy as np
 
 from upc.runtime.epilogue import BatchNorm, channel_blocks, clear_rim, epilogue, operand_names, rim_section
 from upc.runtime.layout import LINE, Machine, Picture, Table, View, Weights
-from upc.runtime.minimal import Entries, evaluate_patch, filter_values, interpolate_patch, line_of_patch
+from upc.runtime.minimal import Entries, evaluate_patch, interpolate_patch, kernel_values, line_of_patch
 from upc.runtime.patches import STREAM_BYTES, Pair, choose_patch, choose_vectors, most_rows
 from upc.runtime.registers import TileType
 from upc.runtime.subroutine import Floats, Integers, Kernel, call, jit, kernel
@@ -37,7 +37,7 @@ F_HEIGHT, F_WIDTH, F_PARAMS, F_PANELS, F_PANEL_COUNT, F_DEPTH, F_WIDE, F_SKIPS =
 Q_WEIGHTS, Q_VALUES, Q_MADE, Q_PANEL = range(4)
 
 PORTION_BYTES, KERNELS_A_PORTION = 4 << 20, 1  # of values and products: so much, or as much as the kernel
-KERNEL_VALUES = 1 << 22  # made at once when a network is loaded
+KERNEL_VALUES = 1 << 19  # made at once when a network is loaded
 LONGEST_SUMS = {4: 4096, 6: 512, 8: 128}
 """Channels added up in one sum, by points of an axis: short sums lose fewer bits, which counts where there are many."""
 
@@ -344,17 +344,18 @@ class CompiledFiltering:
         self.params = into.add(channel_blocks(numbers, self.machine.lanes)) if numbers else 0
 
     def _write_kernel(self, kernel: np.ndarray, place: np.ndarray) -> None:
-        """The kernel's values as (pair of points, phase, block, input, lane), a few inputs at a time."""
+        """The kernel's values as (pair of points, phase, block, input, lane), so many at a time as a cache holds."""
         step, width = self.step, self.tile_width
-        spare = -step.outputs % width
-        panels = place.reshape(step.points, -1, (step.outputs + spare) // width, step.inputs, width)
-        some = max(1, KERNEL_VALUES // (step.points * step.channels))
-        for i in range(0, step.inputs, some):
-            part = kernel[:, :, i : i + some].astype(np.float64)
-            values = filter_values(part, step.patch, step.rows, step.columns)
-            padded = np.pad(values, ((0, 0), (0, 0), (0, 0), (0, spare)))
-            split = padded.reshape(*padded.shape[:3], -1, width)
-            panels[:, :, :, i : i + some] = split.transpose(0, 2, 3, 1, 4)
+        matrix = kernel_values(kernel.shape[:2], step.patch, step.rows, step.columns)
+        values = place.reshape(len(matrix), -1, step.inputs, width)
+        some = max(1, KERNEL_VALUES // (len(matrix) * width))
+        entries = np.zeros((*kernel.shape[:2], some, width))
+        for block, i in product(range(values.shape[1]), range(0, step.inputs, some)):
+            part = kernel[:, :, i : i + some, block * width : (block + 1) * width]
+            inputs, outputs = part.shape[2:]
+            entries[:, :, :inputs, :outputs], entries[:, :, :, outputs:] = part, 0.0
+            made = matrix @ entries.reshape(matrix.shape[1], -1)
+            values[:, block, i : i + some] = made.reshape(len(matrix), some, width)[:, :inputs]
 
     def _blocks(self) -> Iterator[tuple[int, int, int]]:
         """(pair of points, phase, first channel) of every block of the products."""

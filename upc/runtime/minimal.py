@@ -74,16 +74,18 @@ def _numbers(matrix: Sequence[Sequence[Fraction]]) -> Matrix:
     return tuple(tuple(float(number) for number in row) for row in matrix)
 
 
-def filter_values(kernel: np.ndarray, patch: int, rows: Entries, columns: Entries) -> np.ndarray:
-    """A kernel (row, column, input, output) as (pair of points, input, phase, output)."""
-    inputs, outputs = kernel.shape[2:]
-    for entries in (rows, columns):
-        taps = len(entries[0])
-        met = [[[k in ks for k in range(kernel.shape[0])] for ks in phase] for phase in entries]
-        of_kernel = np.einsum("at,ptk->apk", np.array(filter_matrices(taps, patch)[1]), np.array(met, np.float64))
-        kernel = np.moveaxis(np.tensordot(of_kernel, kernel, axes=(2, 0)), (0, 1), (-2, -1))
-    values = kernel.transpose(2, 4, 0, 3, 5, 1)
-    return values.reshape(-1, inputs, len(rows) * len(columns), outputs)
+def kernel_values(size: tuple[int, int], patch: int, rows: Entries, columns: Entries) -> np.ndarray:
+    """(values, entries): what a kernel of that size, its entries in order, is multiplied by for its values.
+
+    The values stand in the order of pairs of points, and for each of these of phases.
+    """
+    axes = []
+    for entries, length in ((rows, size[0]), (columns, size[1])):
+        met = np.array([[[k in ks for k in range(length)] for ks in phase] for phase in entries], np.float64)
+        of_kernel = np.array(filter_matrices(len(entries[0]), patch)[1])
+        axes.append(np.einsum("at,ptk->apk", of_kernel, met))
+    made: np.ndarray = np.einsum("apk,bql->abpqkl", *axes)
+    return made.reshape(-1, size[0] * size[1])
 
 
 def _combined(builder: Any, tile: TileType, matrix: Matrix, vectors: Sequence[Any]) -> list[Any]:
