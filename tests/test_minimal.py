@@ -184,7 +184,7 @@ def test_portions_and_threads_leave_no_trace(tmp_path: Path, monkeypatch: pytest
     module = import_file(path)
     for threads, portion in ((1, 1), (2, 40_000), (3, 300_000), (7, 1 << 40)):
         monkeypatch.setattr(module, "PORTION_BYTES", portion)
-        monkeypatch.setattr(module, "KERNELS_A_PORTION", 0)
+        monkeypatch.setattr(module, "KERNEL_PARTS", 1 << 60)
         made = module.load(weights, threads=threads)(*inputs)
         assert all(map(np.array_equal, made, expected)), (threads, portion)
 

@@ -279,6 +279,26 @@ def test_weights_are_copied(faces: Written) -> None:
     np.testing.assert_array_equal(net(*inputs), expected)
 
 
+def test_large_weights_stay_in_their_file(faces: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faces.module, "KEPT_FLOATS", 100)
+    path, inputs = tmp_path / "mine.safetensors", faces.inputs(2)
+    shutil.copy(faces.weights_path, path)
+    monkeypatch.chdir(tmp_path)
+    net = faces.module.load(path.name)
+    monkeypatch.chdir(faces.folder)
+    faces.check(net(*inputs), inputs)
+    assert net.weights.keys() == faces.weights.keys()
+    for name, array in faces.weights.items():
+        np.testing.assert_array_equal(net.weights[name], array)
+    again = pickle.dumps(net)
+    save_file({name: 2 * array for name, array in faces.weights.items()}, path)
+    faces.check(net(*inputs), inputs)
+    with pytest.raises(ValueError, match="has changed since"):
+        pickle.dumps(net)
+    path.unlink()
+    faces.check(pickle.loads(again)(*inputs), inputs)
+
+
 def test_weights_that_do_not_fit(faces: Written, tmp_path: Path) -> None:
     load, good = faces.module.load, dict(faces.weights)
     with pytest.raises(OSError, match="missing"):

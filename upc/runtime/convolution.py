@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -243,7 +242,7 @@ class CompiledConvolution:
     def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
         """Put kernel, bias and channel numbers into the packed array, in the order of panels."""
         step, width = self.step, self.tile_width
-        kernel, gain = step.kernel_array(weights), np.ones((1, 1, step.outputs))
+        depth, gain = step.inputs // step.groups, np.ones((1, 1, step.outputs))
         # A dense layer that makes a picture has a bias for every pixel; for all others these two axes are 1.
         pixels = step.kernel if step.layout == "spread" else (1, 1)
         bias = np.zeros((*pixels, step.outputs))
@@ -264,18 +263,26 @@ class CompiledConvolution:
                 alpha = np.asarray(weights[operation[1]], np.float64).reshape(-1)
                 extra.append(np.broadcast_to(alpha, step.outputs))
         self.places = []
+        panels: list[tuple[Phase, np.ndarray, int, int]] = []
         for phase in self.phases(self.views[step.source], self.views[step.target]).phases:
             for _, _, columns in step.columns():
                 here = bias[phase.taps[0].parts[0][1][0]] if step.layout == "spread" else bias[0, 0]
                 numbers = np.stack([np.tile(row[columns], self.folded) for row in [here, *extra]])
                 numbers = np.pad(numbers, ((0, 0), (0, -numbers.shape[1] % width)))
-                panel = len(phase.taps) * kernel.shape[2] * width
+                panel = len(phase.taps) * depth * width
                 blocks = numbers.shape[1] // width
-                write = partial(self._write_panels, phase, kernel, gain, columns)
-                first = into.later(blocks * panel, write)
+                first = into.room(blocks * panel)
+                panels.append((phase, columns, first, first + blocks * panel))
                 for block in range(blocks):
                     few = into.add(numbers[:, block * width : (block + 1) * width])
                     self.places.append((first + block * panel, few))
+
+        def write(packed: np.ndarray) -> None:
+            kernel = step.kernel_array(weights)
+            for phase, columns, start, end in panels:
+                self._write_panels(phase, kernel, gain, columns, packed[start:end])
+
+        into.later(write)
 
     def _write_panels(
         self, phase: Phase, kernel: np.ndarray, gain: np.ndarray, columns: np.ndarray, place: np.ndarray

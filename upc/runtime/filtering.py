@@ -36,7 +36,7 @@ F_HEIGHT, F_WIDTH, F_PARAMS, F_PANELS, F_PANEL_COUNT, F_DEPTH, F_WIDE, F_SKIPS =
 # Cells of a panel.
 Q_WEIGHTS, Q_VALUES, Q_MADE, Q_PANEL = range(4)
 
-PORTION_BYTES, KERNELS_A_PORTION = 4 << 20, 1  # of values and products: so much, or as much as the kernel
+PORTION_BYTES, KERNEL_PARTS = 4 << 20, 4  # of values and products: so much, or that part of the kernel's
 KERNEL_VALUES = 1 << 19  # made at once when a network is loaded
 LONGEST_SUMS = {4: 4096, 6: 512, 8: 128}
 """Channels added up in one sum, by points of an axis: short sums lose fewer bits, which counts where there are many."""
@@ -322,11 +322,11 @@ class CompiledFiltering:
 
     def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
         """Put the kernel's values and the channels' numbers into the packed array."""
-        step, width = self.step, self.tile_width
-        kernel = weights[step.weights[0]] if step.layout == "conv" else weights[step.weights[0]].transpose(0, 1, 3, 2)
-        blocks = sum(1 for _ in self._blocks())
-        first = into.later(blocks * step.inputs * width, lambda place: self._write_kernel(kernel, place))
-        self.places = range(first, first + blocks * step.inputs * width, step.inputs * width)
+        step, panel = self.step, self.step.inputs * self.tile_width
+        floats = panel * sum(1 for _ in self._blocks())
+        first = into.room(floats)
+        into.later(lambda packed: self._write_kernel(weights[step.weights[0]], packed[first : first + floats]))
+        self.places = range(first, first + floats, panel)
         numbers: list[np.ndarray] = []
         bias = np.zeros(step.outputs) if step.weights[1] is None else np.asarray(weights[step.weights[1]], np.float64)
         if self._begins_scaled():
@@ -343,9 +343,10 @@ class CompiledFiltering:
                 numbers.append(np.broadcast_to(alpha, step.outputs))
         self.params = into.add(channel_blocks(numbers, self.machine.lanes)) if numbers else 0
 
-    def _write_kernel(self, kernel: np.ndarray, place: np.ndarray) -> None:
+    def _write_kernel(self, given: np.ndarray, place: np.ndarray) -> None:
         """The kernel's values as (pair of points, phase, block, input, lane), so many at a time as a cache holds."""
         step, width = self.step, self.tile_width
+        kernel = given if step.layout == "conv" else given.transpose(0, 1, 3, 2)
         matrix = kernel_values(kernel.shape[:2], step.patch, step.rows, step.columns)
         values = place.reshape(len(matrix), -1, step.inputs, width)
         some = max(1, KERNEL_VALUES // (len(matrix) * width))
@@ -368,7 +369,7 @@ class CompiledFiltering:
         down, across = step.patches(target)
         kernel = 4 * step.points * step.inputs * step.channels
         row = 4 * step.points * across * (self.pitch + step.channels)
-        most = max(1, max(PORTION_BYTES, KERNELS_A_PORTION * kernel) // row)
+        most = max(1, max(PORTION_BYTES, kernel // KERNEL_PARTS) // row)
         return -(-images * down // -(-images * down // most))
 
     def _planes(self, target: Picture | View, images: int) -> list[int]:

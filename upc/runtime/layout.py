@@ -142,27 +142,31 @@ class Weights:
     """The packed float32 numbers of a network, each part on a cache line."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[int, int, Callable[[np.ndarray], None]]] = []
+        self._writers: list[Callable[[np.ndarray], None]] = []
         self._length = 0
+
+    def room(self, count: int) -> int:
+        """Leave room for so many numbers; where they will start."""
+        start = self._length
+        self._length += -(-count // LINE) * LINE
+        return start
+
+    def later(self, write: Callable[[np.ndarray], None]) -> None:
+        """Have the packed array handed to a function that writes to the room it has been left."""
+        self._writers.append(write)
 
     def add(self, numbers: Any) -> int:
         """Append numbers, however nested; where they will start."""
         part = np.asarray(numbers, dtype=np.float32).reshape(-1)
-        return self.later(part.size, lambda place: np.copyto(place, part))
-
-    def later(self, count: int, write: Callable[[np.ndarray], None]) -> int:
-        """Leave room for so many numbers, which `write` puts there at the end; where they will start."""
-        start = self._length
-        self._parts.append((start, count, write))
-        self._length += -(-count // LINE) * LINE
+        start = self.room(part.size)
+        self.later(lambda packed: np.copyto(packed[start : start + part.size], part))
         return start
 
     def array(self) -> np.ndarray:
         """All parts in one aligned array, with room for a vector to be read past the end."""
         packed = aligned(self._length + SLACK)
-        while self._parts:
-            start, count, write = self._parts.pop()
-            write(packed[start : start + count])
+        while self._writers:
+            self._writers.pop()(packed)
         return packed
 
 

@@ -7,7 +7,8 @@ import os
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -34,6 +35,7 @@ from upc.runtime.network import MOST_IMAGES, Geometry, Network
 from upc.runtime.team import JOB, Team
 
 KEPT_CALLS, KEPT_GEOMETRIES, KEPT_SEATS = 64, 16, 4  # of other sizes, or of calls at the same time
+KEPT_FLOATS = 1 << 18  # of an array of weights; larger ones, once packed, are left in their file
 
 
 FLOAT32 = np.dtype(np.float32)
@@ -79,7 +81,7 @@ class Net:
     def __init__(
         self, network: Network, module: str, file: str, weights: Mapping[str, np.ndarray], threads: int | None = None
     ) -> None:
-        self.network, self.weights = network, dict(weights)
+        self.network, self.weights = network, weights
         self.threads = available_cores() if threads is None else max(1, threads)
         self._module, self._wanted_threads, self._stamps = module, threads, 0
         self._compiled, stamp = network.compiled(), code_stamp(file)
@@ -97,7 +99,7 @@ class Net:
         self._team = Team(self._work, self.threads - 1) if self.threads > 1 else None
 
     def __reduce__(self) -> Any:
-        return _again, (self._module, self.weights, self._wanted_threads)
+        return _again, (self._module, dict(self.weights), self._wanted_threads)
 
     def __repr__(self) -> str:
         ins = ", ".join(f"{p.name} {_shape_text(p.shape)}" for p in self.network.inputs)
@@ -246,17 +248,51 @@ def _again(module: str, weights: Mapping[str, np.ndarray], threads: int | None) 
     return loaded
 
 
-def read_weights(path: str | os.PathLike[str], expected: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file. Names and shapes are checked before any array is read; ValueError."""
-    from safetensors import SafetensorError, safe_open
+class WeightsFile(Mapping[str, np.ndarray]):
+    """The arrays of a safetensors file by name: small ones kept, large ones read whenever they are asked for.
 
-    try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
+    Names and shapes are checked before any array is read. Raises ValueError for a file that does not fit, that is no
+    safetensors file, or that has changed by the time an array is read; OSError where it cannot be read at all.
+    """
+
+    def __init__(self, path: Path, expected: Mapping[str, tuple[int, ...]]) -> None:
+        self._path, self._place, self._names = path, path.absolute(), tuple(expected)
+        self._state = self._identity()
+        with self._open() as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-            check_weights(found, expected, str(Path(path)))
-            return {name: np.ascontiguousarray(file.get_tensor(name), dtype=np.float32) for name in expected}
-    except SafetensorError as problem:
-        raise ValueError(f"{Path(path)} is no safetensors file: {problem}") from None
+            check_weights(found, expected, str(path))
+            few = [name for name, shape in expected.items() if prod(shape) <= KEPT_FLOATS]
+            self._kept = {name: np.ascontiguousarray(file.get_tensor(name), dtype=np.float32) for name in few}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name in self._kept:
+            return self._kept[name]
+        if name not in self._names:
+            raise KeyError(name)
+        if self._identity() != self._state:
+            raise ValueError(f"{self._path} has changed since the network was loaded from it")
+        with self._open() as file:
+            return np.ascontiguousarray(file.get_tensor(name), dtype=np.float32)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self._place, framework="numpy") as file:
+                yield file
+        except SafetensorError as problem:
+            raise ValueError(f"{self._path} is no safetensors file: {problem}") from None
+
+    def _identity(self) -> tuple[int, ...]:
+        found = self._place.stat()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def check_weights(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], where: str) -> None:
@@ -286,6 +322,5 @@ def load_network(
         found = {name: tuple(np.shape(array)) for name, array in weights.items()}
         check_weights(found, network.weights, "the dict of weights")
         arrays = {name: np.ascontiguousarray(weights[name], dtype=np.float32) for name in network.weights}
-    else:
-        arrays = read_weights(weights, network.weights)
-    return Net(network, module, file, arrays, threads)
+        return Net(network, module, file, arrays, threads)
+    return Net(network, module, file, WeightsFile(Path(weights), network.weights), threads)
