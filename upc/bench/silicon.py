@@ -115,9 +115,10 @@ def _multiply_kernel(rows: int, vectors: int, lanes: int) -> Any:
     """(rounds, pixels, weights, target): rounds of DEPTH steps of one register tile; the arrays by address."""
     from numba import njit
 
+    from upc.runtime.finishing import finish
     from upc.runtime.registers import TileType
     from upc.runtime.subroutine import floats
-    from upc.runtime.tile import finish, multiply_add, start
+    from upc.runtime.tile import multiply_add, start
 
     tile = TileType(rows, vectors, lanes)
     offsets = tuple(row * DEPTH for row in range(rows))

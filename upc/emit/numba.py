@@ -19,7 +19,7 @@ from upc.plan.steps import BatchNorm, Plan, Step
 from upc.shape import Dim, Shape, show
 
 RUNTIME = (
-    *("subroutine", "vectors", "layout", "registers", "tile", "team", "cache"),
+    *("subroutine", "vectors", "layout", "registers", "tile", "finishing", "team", "cache"),
     *("epilogue", "patches", "phases", "tiling", "rows", "convolution", "minimal", "filtering"),
     *("drive", "moving", "windows", "normalizing", "network", "net"),
 )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from upc.runtime.epilogue import BatchNorm, operand_names, rim_section
+from upc.runtime.finishing import Operation
 from upc.runtime.layout import LINE, Machine, Picture, Table, View, Weights
 from upc.runtime.patches import STREAM_BYTES, Pair, Patch, choose_patch, choose_vectors, most_rows
 from upc.runtime.phases import (
@@ -23,7 +24,6 @@ from upc.runtime.phases import (
 )
 from upc.runtime.registers import TileType
 from upc.runtime.subroutine import Kernel
-from upc.runtime.tile import Operation
 from upc.runtime.tiling import (
     RIM,
     SECTION,

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from upc.runtime.epilogue import BatchNorm, channel_blocks, clear_rim, epilogue, operand_names, rim_section
+from upc.runtime.finishing import finish_line
 from upc.runtime.layout import LINE, Machine, Picture, Table, View, Weights
-from upc.runtime.minimal import Entries, evaluate_patch, interpolate_patch, kernel_values, line_of_patch
+from upc.runtime.minimal import Entries, evaluate_patch, interpolate_patch, kernel_values
 from upc.runtime.patches import STREAM_BYTES, Pair, choose_patch, choose_vectors, most_rows
 from upc.runtime.registers import TileType
 from upc.runtime.subroutine import Floats, Integers, Kernel, call, jit, kernel
 from upc.runtime.team import atomic_add, finished, wait_for
-from upc.runtime.tile import add_to, fill, finish, multiply_add, put_by, store_rows
+from upc.runtime.tile import add_to, fill, multiply_add, put_by, store_rows
 from upc.runtime.tiling import TASK_MULTIPLY_ADDS
 
 # Cells of a section: first the most tasks side by side, then those of each stage of a portion.
@@ -36,7 +37,7 @@ F_HEIGHT, F_WIDTH, F_PARAMS, F_PANELS, F_PANEL_COUNT, F_DEPTH, F_WIDE, F_SKIPS =
 # Cells of a panel.
 Q_WEIGHTS, Q_VALUES, Q_MADE, Q_PANEL = range(4)
 
-PORTION_BYTES, KERNEL_PARTS = 4 << 20, 4  # of values and products: so much, or that part of the kernel's
+PORTION_BYTES, KERNEL_PARTS = 2 << 20, 4  # of values and products: so much, or that part of the kernel's
 KERNEL_VALUES = 1 << 19  # made at once when a network is loaded
 LONGEST_SUMS = {4: 4096, 6: 512, 8: 128}
 """Channels added up in one sum, by points of an axis: short sums lose fewer bits, which counts where there are many."""
@@ -176,8 +177,8 @@ def read_row(
     size, (down, across) = tile.rows, phases
     t_pitch, a_pitch, b_pitch = (across * pitch for pitch in pitches)
     t_pixels, a_pixels, b_pixels = (tuple(j * across * pitch for j in range(size)) for pitch in pitches)
-    interpolate, line = interpolate_patch(tile, taps, size), line_of_patch(tile)
-    end, lanes = finish(tile, operations, t_pixels, (a_pixels, b_pixels)), tile.lanes
+    interpolate, lanes = interpolate_patch(tile, taps, size), tile.lanes
+    end = finish_line(tile, operations, t_pixels, (a_pixels, b_pixels))
     t_next, a_next, b_next = pitches
     blocks = -(-channels // wide)
 
@@ -211,8 +212,8 @@ def read_row(
                             t_at = t + row * table[g + F_TARGET_ROW] + (j + first) * t_pitch + q * t_next + c
                             a_at = a + row * table[g + F_A_ROW] + (j + first) * a_pitch + q * a_next + c
                             b_at = b + row * table[g + F_B_ROW] + (j + first) * b_pitch + q * b_next + c
-                            made, param = line(patch, k, first), params + c * slots
-                            end(made, weights, param, arena, a_at, b_at, target, t_at, last - first, channels - c)
+                            line, param, pixels = k * size + first, params + c * slots, last - first
+                            end(patch, line, weights, param, arena, a_at, b_at, target, t_at, pixels, channels - c)
                     here += blocks * block
 
     return read_patches

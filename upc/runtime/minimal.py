@@ -187,8 +187,7 @@ def interpolate_patch(tile: TileType, taps: int, patch: int) -> Any:
                 steps = [builder.mul(args[2], ir.Constant(I64, i * size + j)) for i in range(size)]
                 loaded = [load_lanes(builder, builder.gep(place, [step]), tile) for step in steps]
                 columns.append(_combined(builder, tile, back, loaded))
-            # A line that starts after its first pixel is read past its end.
-            stack = cgutils.alloca_once(builder, tile.vector, patch * (patch + 1))
+            stack = cgutils.alloca_once(builder, tile.vector, patch * patch)
             for i in range(patch):
                 for j, value in enumerate(_combined(builder, tile, back, [column[i] for column in columns])):
                     builder.store(value, past(builder, stack, i * patch + j))
@@ -197,22 +196,3 @@ def interpolate_patch(tile: TileType, taps: int, patch: int) -> Any:
         return types.voidptr(products, types.int64, types.int64), generate
 
     return interpolate
-
-
-@cache
-def line_of_patch(tile: TileType) -> Any:
-    """Intrinsic (patch, i, first): line i of what `interpolate_patch` left on the stack, from pixel `first` on."""
-
-    @intrinsic
-    def line(typing: Any, patch: Any, i: Any, first: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            pixel = builder.add(builder.mul(args[1], ir.Constant(I64, tile.rows)), args[2])
-            start = builder.gep(builder.bitcast(args[0], tile.vector.as_pointer()), [pixel])
-            result = ir.Constant(context.get_value_type(tile), ir.Undefined)
-            for j in range(tile.rows):
-                result = builder.insert_value(result, builder.load(past(builder, start, j)), j)
-            return result
-
-        return tile(types.voidptr, types.int64, types.int64), generate
-
-    return line

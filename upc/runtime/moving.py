@@ -8,15 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from upc.runtime.finishing import finish
 from upc.runtime.layout import Table, View
 from upc.runtime.registers import TileType
 from upc.runtime.rows import NOWHERE, R_OWN, R_SOURCE, R_TARGET, CompiledRows, Step, at
 from upc.runtime.subroutine import Floats, Integers, Kernel, kernel
-from upc.runtime.tile import (
-    fetch,
-    fill,
-    finish,
-)
+from upc.runtime.tile import fetch, fill
 
 
 @kernel

@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 
 from upc.runtime.epilogue import BatchNorm, channel_blocks, clear_rim, epilogue, operand_names, rim_section
+from upc.runtime.finishing import finish
 from upc.runtime.layout import Machine, Table, View, Weights
 from upc.runtime.registers import TileType
 from upc.runtime.subroutine import Floats, Integers, Kernel, call, jit, kernel
 from upc.runtime.team import finished, take
-from upc.runtime.tile import (
-    fetch,
-    finish,
-)
+from upc.runtime.tile import fetch
 
 # Cells of a section: the work, then four views of four cells each, then what the step needs.
 R_TASKS, R_WORK, R_RIM, R_KERNEL, R_SOURCE, R_TARGET, R_A, R_B, R_OWN = 0, 1, 2, 3, 4, 8, 12, 16, 20

@@ -1,14 +1,13 @@
-"""The register tile: a block of vectors that stays in registers, and the intrinsics that fill, use and store it.
+"""The register tile: a block of vectors that stays in registers, and the intrinsics that fill and use it.
 
 A tile has `rows` pixels of `vectors` vectors of `lanes` channels. LLVM keeps it in registers, so a kernel
-is a loop of `multiply_add` between a `load` and a `finish`. Every intrinsic is made for one tile and for
+is a loop of `multiply_add` between a `start` and a `finish`. Every intrinsic is made for one tile and for
 row offsets known when the code is made, so that a single base address serves all rows.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from itertools import product
 from typing import Any
 
 from llvmlite import ir
@@ -26,49 +25,10 @@ from upc.runtime.registers import (
     past,
     prefetch,
     splat,
-    store_masked,
 )
-from upc.runtime.vectors import CHANNEL_FUNCTIONS, F32, FUNCTIONS, I32, I64, MERGE_FUNCTIONS, Lanes
+from upc.runtime.vectors import F32, I32, I64, MERGE_FUNCTIONS, Lanes
 
 PREFETCH_FLOATS = 2048  # how far ahead weights are asked for: past the page that the processor itself reads ahead in
-
-Operation = tuple[Any, ...]
-"""One step of an epilogue: (function, *numbers), (channel function, slot) or (merge function, operand)."""
-
-Block = tuple[int, int, int]
-"""How the lanes of a vector are stored: in so many lines, so many floats from one to the next, so many lanes each."""
-
-ONE_LINE: Block = (1, 0, 0)
-
-
-def _row_offset(builder: Any, offsets: tuple[int, ...], row: Any) -> Any:
-    """`offsets[row]`: a product where the rows stand at equal distances, else from a constant table."""
-    step = offsets[1] - offsets[0] if len(offsets) > 1 else 0
-    if all(offset == r * step for r, offset in enumerate(offsets)):
-        return builder.mul(row, ir.Constant(I64, step))
-    kind = ir.ArrayType(I64, len(offsets))
-    name = builder.module.get_unique_name("row_offsets")
-    table = cgutils.global_constant(builder, name, ir.Constant(kind, list(offsets)))
-    return builder.load(builder.gep(table, [ir.Constant(I64, 0), row]))
-
-
-def _store_lines(builder: Any, tile: TileType, value: Any, pointer: Any, block: Block) -> None:
-    """Store a vector's lanes as the lines of a block."""
-    lines, apart, count = block
-    for line in range(lines):
-        inside = [line * count <= lane < (line + 1) * count for lane in range(tile.lanes)]
-        mask = ir.Constant(ir.VectorType(ir.IntType(1), tile.lanes), inside)
-        store_masked(builder, tile, value, past(builder, pointer, line * (apart - count)), mask)
-
-
-def _store_first(builder: Any, tile: TileType, value: Any, pointer: Any, count: Any) -> None:
-    """Store the first `count` lanes of a vector, or all of them."""
-    whole = builder.icmp_signed(">=", count, ir.Constant(I64, tile.lanes))
-    with builder.if_else(whole) as (then, otherwise):
-        with then:
-            builder.store(value, builder.bitcast(pointer, tile.vector.as_pointer())).align = 4
-        with otherwise:
-            store_masked(builder, tile, value, pointer, lanes_below(builder, tile, count, 0))
 
 
 @cache
@@ -172,25 +132,6 @@ def multiply_add(tile: TileType, row_offsets: tuple[int, ...], ahead: int) -> An
         return tile(tile, x, types.int64, w, types.int64, types.int64), generate
 
     return multiply_add_tile
-
-
-@cache
-def ask_for(tile: TileType, row_offsets: tuple[int, ...], block: Block) -> Any:
-    """Intrinsic (array, offset, row): have the lines brought near to which `finish` will store that row."""
-
-    @intrinsic
-    def ask_for_row(typing: Any, array: Any, offset: Any, row: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            array, offset, row = args
-            place = builder.add(offset, _row_offset(builder, row_offsets, row))
-            pointer = builder.gep(array, [place])
-            for line, channel in product(range(block[0]), range(0, tile.width, LINE)):
-                prefetch(builder, past(builder, pointer, line * block[1] + channel))
-            return context.get_dummy_value()
-
-        return types.void(array, types.int64, types.int64), generate
-
-    return ask_for_row
 
 
 @cache
@@ -323,86 +264,3 @@ def store_rows(tile: TileType) -> Any:
         return types.void(tile, target, types.int64, types.int64), generate
 
     return store_tile_rows
-
-
-@cache
-def finish(
-    tile: TileType,
-    operations: tuple[Operation, ...],
-    row_offsets: tuple[int, ...] = (0,),
-    operand_rows: tuple[tuple[int, ...], ...] = ((0,), (0,)),
-    block: Block = ONE_LINE,
-) -> Any:
-    """Intrinsic (tile, params, p, arena, a, b, target, t, rows, count): apply the epilogue and store.
-
-    `params[p:]` holds the numbers of channel functions, `width` floats a slot; `arena[a:]` and `arena[b:]`
-    are the operands of merge functions, with their own row offsets, and may be read past `count`. The
-    first `rows` rows and the first `count` channels of each are stored to `target[t:]`, or all channels of a block's
-    lines, each to a place of its own.
-    """
-
-    @intrinsic
-    def finish_tile(
-        typing: Any,
-        acc: Any,
-        params: Any,
-        p: Any,
-        arena: Any,
-        a: Any,
-        b: Any,
-        target: Any,
-        t: Any,
-        rows: Any,
-        count: Any,
-    ) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            acc, params, p, arena, a, b, target, t, rows, count = args
-            numbers = builder.gep(params, [p])
-            operands = [builder.gep(arena, [o]) for o in (a, b)]
-            place = builder.gep(target, [t])
-            # A loop over the tile laid down in memory: unrolled, an epilogue would be most of the kernel's code.
-            stack = cgutils.alloca_once(builder, tile.vector, tile.rows * tile.vectors)
-            for i in range(tile.rows * tile.vectors):
-                builder.store(builder.extract_value(acc, i), past(builder, stack, i))
-            limit = builder.select(
-                builder.icmp_signed("<", rows, ir.Constant(I64, tile.rows)), rows, ir.Constant(I64, tile.rows)
-            )
-
-            def apply(x: Lanes, r: Any, first: Any) -> Lanes:
-                for name, *rest in operations:
-                    if name in FUNCTIONS:
-                        x = FUNCTIONS[name](x, *rest)
-                    elif name in CHANNEL_FUNCTIONS:
-                        arity, function = CHANNEL_FUNCTIONS[name]
-                        offsets = [
-                            builder.add(first, ir.Constant(I64, (rest[0] + i) * tile.width)) for i in range(arity)
-                        ]
-                        x = function(
-                            x, *(Lanes(builder, load_lanes(builder, builder.gep(numbers, [o]), tile)) for o in offsets)
-                        )
-                    else:
-                        offset = builder.add(_row_offset(builder, operand_rows[rest[0]], r), first)
-                        other = load_lanes(builder, builder.gep(operands[rest[0]], [offset]), tile)
-                        x = MERGE_FUNCTIONS[name](x, Lanes(builder, other))
-                return x
-
-            with (
-                cgutils.for_range(builder, limit, intp=I64) as row,
-                cgutils.for_range(builder, ir.Constant(I64, tile.vectors), intp=I64) as vector,
-            ):
-                r, v = row.index, vector.index
-                first = builder.mul(v, ir.Constant(I64, tile.lanes))
-                i = builder.add(builder.mul(r, ir.Constant(I64, tile.vectors)), v)
-                y = apply(Lanes(builder, builder.load(builder.gep(stack, [i]))), r, first).value
-                pointer = builder.gep(place, [builder.add(_row_offset(builder, row_offsets, r), first)])
-                if block[0] > 1:
-                    _store_lines(builder, tile, y, pointer, block)
-                else:
-                    _store_first(builder, tile, y, pointer, builder.sub(count, first))
-            return context.get_dummy_value()
-
-        integer = types.int64
-        arguments = (tile, params, integer, arena, integer, integer, target, integer, integer, integer)
-        return types.void(*arguments), generate
-
-    return finish_tile

@@ -5,17 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from upc.runtime.epilogue import clear_rim
+from upc.runtime.finishing import Block, Operation, ask_for, finish
 from upc.runtime.registers import TileType
 from upc.runtime.subroutine import Floats, Integers, call, jit, kernel
 from upc.runtime.team import finished, take
-from upc.runtime.tile import (
-    Block,
-    Operation,
-    ask_for,
-    finish,
-    multiply_add,
-    start,
-)
+from upc.runtime.tile import multiply_add, start
 
 TASK_MULTIPLY_ADDS = 1 << 18  # a task worth handing to another thread
 

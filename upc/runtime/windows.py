@@ -9,21 +9,13 @@ from typing import Any
 import numpy as np
 
 from upc.runtime.epilogue import BatchNorm, channel_blocks, epilogue
+from upc.runtime.finishing import finish
 from upc.runtime.layout import Table, View, Weights
 from upc.runtime.patches import Pair
 from upc.runtime.registers import TileType
 from upc.runtime.rows import R_OWN, R_SOURCE, R_TARGET, CompiledRows, Step, at
 from upc.runtime.subroutine import Floats, Integers, Kernel, kernel
-from upc.runtime.tile import (
-    fetch,
-    fill,
-    finish,
-    merge,
-    number_at,
-    product_add,
-    scale_add,
-    start,
-)
+from upc.runtime.tile import fetch, fill, merge, number_at, product_add, scale_add, start
 
 
 @kernel
