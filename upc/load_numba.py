@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 
@@ -33,8 +34,8 @@ def load_numba(
 
 
 def load_module(graph: Graph, algorithm: Algorithm, batch: int) -> ModuleType:
-    """The network's written module, which is kept in upc's cache."""
-    return import_file(_stored(pipeline.emit(graph, "numba", algorithm, batch), graph.name))
+    """The network's written module."""
+    return import_file(stored_module(graph, algorithm, batch))
 
 
 def import_file(path: Path) -> ModuleType:
@@ -54,24 +55,45 @@ def import_file(path: Path) -> ModuleType:
     return module
 
 
-_RUN_ONCE = """
-import importlib, sys
+_IMPORT = """
+import importlib.util, sys
 import numpy as np
-sys.path.insert(0, sys.argv[1])
-module = importlib.import_module(sys.argv[2])
+spec = importlib.util.spec_from_file_location("written", sys.argv[1])
+module = sys.modules["written"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
 network = module.NETWORK
+"""
+_COMPILE = f"{_IMPORT}module.compile_network(network, module.__file__)"
+_COMPILE_BACKWARDS = f"{_IMPORT}module.compile_network(network, module.__file__, backwards=True)"
+_RUN_ONCE = f"""{_IMPORT}
 shapes = [[d if isinstance(d, int) else network.sample[d] for d in port.shape] for port in network.inputs]
 module.load()(*(np.zeros((1, *shape), np.float32) for shape in shapes))
 """
 
 
-def compile_module(path: Path) -> None:
-    """Run a written module once on zeros, in a process of its own, which leaves its machine code in the cache."""
-    command = [sys.executable, "-c", _RUN_ONCE, str(path.parent.resolve()), path.stem]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def compile_module(path: Path, run: bool) -> None:
+    """Have the machine code of a written module in the cache, and `run` it once on zeros to see that it does.
+
+    Two processes of their own compile it from both ends, where there are cores for them.
+    """
+    from upc.runtime.net import available_cores
+
+    def command(script: str) -> list[str]:
+        return [sys.executable, "-c", script, str(path.resolve())]
+
+    with ExitStack() as others:
+        if available_cores() > 1:  # what is wrong with the module, the first process says
+            beside = subprocess.Popen(command(_COMPILE_BACKWARDS), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            others.enter_context(beside)
+        done = subprocess.run(command(_RUN_ONCE if run else _COMPILE), capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise error("E0804", f"{path} was written but does not run: {last}", exit_code=EXIT_USAGE)
+
+
+def stored_module(graph: Graph, algorithm: Algorithm, batch: int) -> Path:
+    """The file of a network's module, in upc's cache."""
+    return _stored(pipeline.emit(graph, "numba", algorithm, batch), graph.name)
 
 
 def _stored(text: str, name: str) -> Path:

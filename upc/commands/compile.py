@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         shared.progress(options, f"compiling {module}")
         from upc.load_numba import compile_module
 
-        compile_module(module)
+        compile_module(module, run=True)
     print(stored)
     print(module)
     return 0

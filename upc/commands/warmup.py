@@ -9,8 +9,6 @@ weights need not be there.
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import sys
 from pathlib import Path
 
 from upc.commands import shared
@@ -23,18 +21,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from upc.load import load_graph
+    from upc.load_numba import compile_module, stored_module
 
     if options.file is not None and options.file.endswith(".py"):
         if options.net is not None or options.defines or (options.algorithm, options.batch) != ("auto", 1):
             hint = "--net, -D, --algorithm and --batch are for .upc files"
             raise shared.usage("a module is one net, its parameters set", hint=hint)
-        _warm_module(Path(options.file))
+        path = Path(options.file)
+        _check_written(path)
+        compile_module(path, run=False)
     else:
         for graph in shared.read_graphs(options):
             shared.progress(options, f"compiling {graph.name}")
-            # Loading compiles; the weights it makes up do not matter.
-            load_graph(graph, algorithm=options.algorithm, batch=options.batch)
+            compile_module(stored_module(graph, options.algorithm, options.batch), run=False)
 
     from upc.runtime.cache import cache_folder
 
@@ -42,19 +41,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _warm_module(path: Path) -> None:
-    """Load a module under the name that its users import it by, with weights of zeros."""
-    import numpy as np
-
+def _check_written(path: Path) -> None:
+    """Refuse a module that upc did not write: to compile one is to run it."""
     try:
         written = "\nNETWORK = Network(" in path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         written = False
-    if not written:  # and is not run to find out
+    if not written:
         raise shared.usage(f"{path} is no Numba module written by upc", hint="`upc compile` writes one")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None  # it ends in .py
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    module.load({key: np.zeros(shape, np.float32) for key, shape in module.NETWORK.weights.items()})

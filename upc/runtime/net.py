@@ -84,10 +84,8 @@ class Net:
         self.network, self.weights = network, weights
         self.threads = available_cores() if threads is None else max(1, threads)
         self._module, self._wanted_threads, self._stamps = module, threads, 0
-        self._compiled, stamp = network.compiled(), code_stamp(file)
-        for step in self._compiled:
-            step.code = tuple(code_address(kernel, stamp) for kernel in step.kernels())
-        self._work = Entry(code_address(worker(), stamp))
+        self._compiled, work = compile_network(network, file)
+        self._work = Entry(work)
         packed = Weights()
         for step in self._compiled:
             step.pack(self.weights, packed)
@@ -226,6 +224,20 @@ class Net:
             cells[EXTERNALS + 2 * number + 1] = floats
         seat.most = geometry.chunk * ((len(cells) - self.network.counters) // (geometry.rounds * PAIR))
         seat.call = call
+
+
+def compile_network(network: Network, file: str, backwards: bool = False) -> tuple[tuple[Any, ...], int]:
+    """The steps of a module's network with their machine code, and where that of the worker is.
+
+    Of two processes that share a cache, one `backwards`, each compiles about half.
+    """
+    steps, stamp = network.compiled(), code_stamp(file)
+    wanted = [*(kernel for step in steps for kernel in step.kernels()), worker()]
+    for kernel in reversed(wanted) if backwards else wanted:
+        code_address(kernel, stamp)
+    for step in steps:
+        step.code = tuple(code_address(kernel, stamp) for kernel in step.kernels())
+    return steps, code_address(worker(), stamp)
 
 
 def address_of(array: np.ndarray) -> int:
