@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from upc.runtime.phases import (
     transposed_phases,
     upsampled_phases,
 )
-from upc.runtime.registers import TileType
+from upc.runtime.registers import FIRST_LEVEL, SECOND_LEVEL, TileType
 from upc.runtime.subroutine import Kernel
 from upc.runtime.tiling import (
     RIM,
@@ -36,6 +37,7 @@ from upc.runtime.tiling import (
 )
 
 SMALL_WEIGHTS_BYTES = 768 << 10  # weights that stay in the second-level cache beside the pixels
+NEAR_WEIGHTS_BYTES = 3 << 19  # weights that from call to call stay in the second-level caches of two cores
 MOST_AHEAD = 2  # lines of the next tile's source asked for at each step
 MANY_IMAGES = 64  # where it is not known how many they are
 SOURCE_CHUNK_BYTES = 192 << 10  # source pixels that stay there while all panels pass over them
@@ -75,6 +77,11 @@ class Convolution:
     @property
     def bias(self) -> str | None:
         return self.weights[1]
+
+    @property
+    def floats(self) -> int:
+        """Of the kernel."""
+        return prod(self.kernel) * self.inputs // self.groups * self.outputs
 
     def _before(self, source: Pair, target: Pair) -> Pair:
         """Zeros in front of the source (convolution) or pixels cut off the full result (transposed)."""
@@ -219,7 +226,9 @@ class CompiledConvolution:
         lines = min(MOST_AHEAD, -(-following * step.groups // (step.inputs * LINE))) if streams else 0
         block = (self.fold[0], target.row, self.fold[1] * step.outputs)
         rows = self._source_rows(patch), out(target), operands
-        return tile_kernel(tile, rows, self.operations, block, following, lines)
+        near = tile.rows == 1 and 4 * step.floats <= NEAR_WEIGHTS_BYTES
+        level = FIRST_LEVEL if near else SECOND_LEVEL
+        return tile_kernel(tile, rows, self.operations, block, following, lines, level)
 
     def _next_tile(self, patch: Patch) -> int:
         """Floats from a tile's source to the next tile's."""

@@ -106,12 +106,14 @@ class Net:
 
     def __call__(self, *arrays: np.ndarray, out: np.ndarray | tuple[np.ndarray, ...] | None = None) -> Any:
         """Run the network. `out` may give the array (or tuple of arrays) to write to."""
-        given = self._accept(arrays)
-        key = tuple([array.shape for array in given])
-        call = self._calls.get(key) or self._new_call(key)
-        made = self._results(call.shapes, out)
+        for array in arrays:
+            if type(array) is not np.ndarray or array.dtype is not FLOAT32 or not array.flags.c_contiguous:
+                arrays = self._accept(arrays)
+                break
+        call = self._calls.get(tuple([array.shape for array in arrays])) or self._new_call(self._accept(arrays))
+        made = [np.empty(shape, FLOAT32) for shape in call.shapes] if out is None else _results(call.shapes, out)
         if call.batch:
-            self._run(call, [*given, *made])
+            self._run(call, [*arrays, *made])
         return made[0] if len(made) == 1 else tuple(made)
 
     def stamp(self, stamps: np.ndarray | None) -> None:
@@ -121,7 +123,7 @@ class Net:
         """
         self._stamps = 0 if stamps is None else address_of(stamps)
 
-    def _accept(self, arrays: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+    def _accept(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """The inputs as contiguous arrays, if there are as many as must be and all are float32."""
         ports = self.network.inputs
         if len(arrays) != len(ports):
@@ -130,13 +132,14 @@ class Net:
         for port, array in zip(ports, arrays, strict=True):
             if not isinstance(array, np.ndarray):
                 raise TypeError(f"{port.name} must be a NumPy array, got {type(array).__name__}")
-            if array.dtype is not FLOAT32 and array.dtype != FLOAT32:
+            if array.dtype != FLOAT32:
                 raise TypeError(f"{port.name} must be float32, got {array.dtype}")
-        return [array if array.flags.c_contiguous else np.ascontiguousarray(array) for array in arrays]
+        return tuple(np.ascontiguousarray(array) for array in arrays)
 
-    def _new_call(self, given: tuple[tuple[int, ...], ...]) -> Call:
+    def _new_call(self, arrays: tuple[np.ndarray, ...]) -> Call:
         """Check the inputs' shapes and work out what follows from them."""
         free: dict[str, int] = {}
+        given = tuple(array.shape for array in arrays)
         ports = self.network.inputs
         for port, shape in zip(ports, given, strict=True):
             fits = len(shape) == len(port.shape) + 1
@@ -178,18 +181,6 @@ class Net:
                 self._geometries.popitem(last=False)
         return made
 
-    def _results(self, shapes: tuple[tuple[int, ...], ...], out: Any) -> list[np.ndarray]:
-        if out is None:
-            return [np.empty(shape, np.float32) for shape in shapes]
-        made = list(out) if isinstance(out, tuple) else [out]
-        if len(made) != len(shapes):
-            raise ValueError(f"out must be {len(shapes)} array(s), one for each output, got {len(made)}")
-        for shape, array in zip(shapes, made, strict=True):
-            right = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.shape == shape
-            if not right or not array.flags.c_contiguous or not array.flags.writeable:
-                raise ValueError(f"out must be a contiguous, writable float32 array of shape {shape}")
-        return made
-
     def _run(self, call: Call, arrays: list[np.ndarray]) -> None:
         try:
             seat = self._seats.pop()
@@ -202,10 +193,8 @@ class Net:
         addresses = [address_of(array) for array in arrays]
         for first in range(0, call.batch, seat.most):
             cells[BATCH] = min(seat.most, call.batch - first)
-            cell = EXTERNALS
-            for address, floats in zip(addresses, call.image_floats, strict=True):
-                cells[cell] = address + 4 * first * floats
-                cell += 2
+            for number, address in enumerate(addresses):
+                cells[EXTERNALS + 2 * number] = address + 4 * first * call.image_floats[number]
             # One task a step is work for one thread; so is what comes while the others are taken.
             if self._team is None or call.geometry.single or not self._team.run(seat.address):
                 self._work(seat.address, 1)
@@ -238,6 +227,18 @@ def compile_network(network: Network, file: str, backwards: bool = False) -> tup
     for step in steps:
         step.code = tuple(code_address(kernel, stamp) for kernel in step.kernels())
     return steps, code_address(worker(), stamp)
+
+
+def _results(shapes: tuple[tuple[int, ...], ...], out: Any) -> list[np.ndarray]:
+    """The arrays that the caller gave to be written to."""
+    made = list(out) if isinstance(out, tuple) else [out]
+    if len(made) != len(shapes):
+        raise ValueError(f"out must be {len(shapes)} array(s), one for each output, got {len(made)}")
+    for shape, array in zip(shapes, made, strict=True):
+        right = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.shape == shape
+        if not right or not array.flags.c_contiguous or not array.flags.writeable:
+            raise ValueError(f"out must be a contiguous, writable float32 array of shape {shape}")
+    return made
 
 
 def address_of(array: np.ndarray) -> int:

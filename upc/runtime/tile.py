@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 
 from upc.runtime.layout import LINE
 from upc.runtime.registers import (
+    FIRST_LEVEL,
     SECOND_LEVEL,
     TileType,
     fused_multiply_add,
@@ -28,7 +29,9 @@ from upc.runtime.registers import (
 )
 from upc.runtime.vectors import F32, I32, I64, MERGE_FUNCTIONS, Lanes
 
-PREFETCH_FLOATS = 2048  # how far ahead weights are asked for: past the page that the processor itself reads ahead in
+PREFETCH_FLOATS = {SECOND_LEVEL: 2048, FIRST_LEVEL: 512}
+"""How far ahead weights are asked for: past the page that the processor itself reads ahead in, where they come from
+afar; nearer and into the first-level cache, where they are in the second and few pixels share them."""
 
 
 @cache
@@ -100,10 +103,11 @@ def fetch(tile: TileType, row_offsets: tuple[int, ...] = (0,)) -> Any:
 
 
 @cache
-def multiply_add(tile: TileType, row_offsets: tuple[int, ...], ahead: int) -> Any:
+def multiply_add(tile: TileType, row_offsets: tuple[int, ...], ahead: int, level: int = SECOND_LEVEL) -> Any:
     """Intrinsic (tile, x, x_offset, w, w_offset, later): row r gains x[x_offset + row_offsets[r]] * w[w_offset:].
 
-    It asks for `ahead` lines from x[later] on, which the next tile is to read.
+    It asks for `ahead` lines from x[later] on, which the next tile is to read, and for weights into the cache of
+    that level.
     """
 
     @intrinsic
@@ -117,7 +121,7 @@ def multiply_add(tile: TileType, row_offsets: tuple[int, ...], ahead: int) -> An
             panel = builder.gep(w, [w_offset])
             weights = [load_lanes(builder, past(builder, panel, v * tile.lanes), tile) for v in range(tile.vectors)]
             for v in range(tile.vectors):
-                prefetch(builder, past(builder, panel, v * tile.lanes + PREFETCH_FLOATS), SECOND_LEVEL)
+                prefetch(builder, past(builder, panel, v * tile.lanes + PREFETCH_FLOATS[level]), level)
             for line in range(ahead):
                 prefetch(builder, past(builder, later, line * LINE))
             for r in range(tile.rows):

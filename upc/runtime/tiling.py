@@ -30,16 +30,17 @@ def tile_kernel(
     block: Block,
     next_tile: int,
     ahead: int,
+    level: int,
 ) -> Any:
     """The function that makes a panel's tiles of some images, each over all taps and channels, then the epilogue.
 
     `rows` are the offsets of the tile's rows in source, target and operands; `block` is how `finish` stores a row.
     While it makes a tile, it asks for the lines that this will be stored to, and for the source of the next, which
-    starts `next_tile` floats on, by `ahead` lines a step.
+    starts `next_tile` floats on, by `ahead` lines a step; for weights into the cache of a `level`.
     """
     source_rows, target_rows, operand_rows = rows
     begin, end = start(tile), finish(tile, operations, target_rows, operand_rows, block)
-    step, ask = multiply_add(tile, source_rows, ahead), ask_for(tile, target_rows, block)
+    step, ask = multiply_add(tile, source_rows, ahead, level), ask_for(tile, target_rows, block)
     height, width = tile.rows, tile.width
 
     def make_tiles(
