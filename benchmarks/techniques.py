@@ -97,7 +97,7 @@ TECHNIQUES = (
     ),
     Technique(
         "lines asked for before they are stored to",
-        ("                ask(target, y, k - pixel)\n", ""),
+        ("ask(target, y, k - pixel)", "pass"),
         (("b6", 64), ("b6", 1)),
     ),
     Technique(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import math
@@ -323,3 +324,4 @@ def test_every_technique_can_be_switched_off():
     for technique in techniques.TECHNIQUES:
         if isinstance(technique.off, tuple):
             assert technique.off[0] in runtime, technique.name
+            ast.parse(runtime.replace(*technique.off))
