@@ -1,125 +1,20 @@
-"""A written Numba module as its user meets it: calls, errors, weights, threads, processes, places."""
+"""A written Numba module as its user meets it: calls, errors, weights, threads, processes."""
 
 from __future__ import annotations
 
-import ast
-import json
-import os
 import pickle
-import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
-from random_graphs import random_inputs, random_weights
 from safetensors.numpy import save_file
-from tolerance import expect
+from written import FACES, PAIR, Written, in_process, write
 
 from upc import reference
-from upc.build import compile_source
-from upc.diagnostics import UpcError
-from upc.emit.numba import emit
-from upc.ir import Array, Graph
-from upc.load_numba import import_file, load_numba
-from upc.source import Source
-
-FACES = """
-net upc_test_faces {
-  input z: [6]
-  dense(2 * 3 * 20)
-  reshape(2, 3, 20)
-  batch_normalization()
-  leaky_relu(0.2) as small
-  conv2d_transpose(9, kernel_size=4, strides=2, padding=same)
-  batch_normalization()
-  relu() as middle
-  depthwise_conv2d(3, padding=same)
-  add(middle)
-  up_sampling2d(2)
-  conv2d(3, kernel_size=5, padding=same, activation=tanh)
-  output face
-}
-"""
-
-PAIR = """
-net upc_test_pair {
-  input left: [H, W, 3]
-  input right: [H, W, 2]
-  from left { conv2d(7, kernel_size=3, padding=same, activation=silu) } as e
-  max_pooling2d(2)
-  from e { max_pooling2d(2) } as half
-  up_sampling2d(2, interpolation=bilinear)
-  concatenate(right)
-  conv2d(4, kernel_size=[3, 1], padding=same) as seen
-  from half { group_normalization(1) } as evened
-  output seen, evened
-}
-"""
-
-TINY = "net upc_test_tiny {\n  input x: [3, 2, 2]\n  conv2d(3, kernel_size=2, activation=relu)\n  output y\n}\n"
 
 BATCHES = (1, 2, 3, 7, 64, 65, 130)
-
-
-@dataclass(frozen=True)
-class Written:
-    """A net, and its module and weights in a folder of their own."""
-
-    graph: Graph
-    folder: Path
-    weights: Mapping[str, Array]
-
-    @property
-    def path(self) -> Path:
-        return self.folder / f"{self.graph.name}.py"
-
-    @property
-    def weights_path(self) -> Path:
-        return self.path.with_suffix(".safetensors")
-
-    def inputs(self, batch: int, seed: int = 0, **sizes: int) -> list[Array]:
-        return random_inputs(self.graph, seed, batch, sizes)
-
-    @cached_property
-    def module(self) -> ModuleType:
-        return import_file(self.path)
-
-    def check(self, results: Any, inputs: list[Array]) -> None:
-        results = results if isinstance(results, tuple) else (results,)
-        for result, expected in zip(results, expect(self.graph, self.weights, inputs), strict=True):
-            assert expected.ratio(result) <= 1
-
-
-def write(text: str, folder: Path) -> Written:
-    graph = compile_source(Source("net.upc", text))
-    written = Written(graph, folder, random_weights(graph, 3))
-    written.path.write_text(emit(graph))
-    save_file(dict(written.weights), written.weights_path)
-    return written
-
-
-def in_process(script: str, *folders: Path, **environment: str) -> str:
-    """What a script prints in a process of its own; it must end well."""
-    path = os.pathsep.join(map(str, folders))
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": path, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=folders[0],
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +25,6 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Written:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Written:
     return write(PAIR, tmp_path_factory.mktemp("pair"))
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Written:
-    return write(TINY, tmp_path_factory.mktemp("tiny"))
 
 
 # Calls
@@ -409,139 +299,6 @@ def test_every_width_of_vectors(faces: Written, bits: str, tmp_path: Path) -> No
     script = f"import numpy as np, {faces.graph.name} as m; np.save('y.npy', m.load()(np.load('x.npy')))"
     in_process(script, tmp_path, faces.folder, UPC_VECTOR_BITS=bits)
     faces.check(np.load(tmp_path / "y.npy"), inputs)
-
-
-# Places
-
-CALL = "import numpy as np, upc_test_tiny as m; print(m.load()(np.ones((2, 3, 2, 2), np.float32)).tolist())"
-
-
-def test_needs_numpy_numba_and_safetensors_alone(tiny: Written) -> None:
-    script = f"""
-import sys
-unwanted = {{"upc", "lark", "jinja2", "torch", "keras", "tensorflow", "hypothesis", "PIL", "scipy", "jax", "onnx"}}
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in unwanted:
-            raise ImportError(name + " is not needed")
-sys.meta_path.insert(0, Refuse())
-{CALL}
-assert not unwanted & set(sys.modules)
-"""
-    assert in_process(script, tiny.folder)
-
-
-def test_module_moves_and_its_machine_code_is_found_again(tiny: Written, tmp_path: Path) -> None:
-    cache, here, there = (tmp_path / name for name in ("cache", "here", "there"))
-    shutil.copytree(tiny.folder, here, ignore=shutil.ignore_patterns("__pycache__"))
-    first = in_process(CALL, here, UPC_CACHE_DIR=str(cache))
-    kept = {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()}
-    assert kept
-    shutil.move(here, there)
-    # With Numba's compiler out of reach, only kept code can run.
-    script = f"import numba.core.compiler as c\ndef no(*a, **k): raise SystemExit(3)\nc.compile_extra = no\n{CALL}"
-    assert in_process(script, there, UPC_CACHE_DIR=str(cache)) == first
-    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()} == kept
-
-
-def test_networks_share_machine_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UPC_CACHE_DIR", str(tmp_path))
-
-    def kept_after(name: str, *layers: str) -> set[Path]:
-        """Files of machine code once a net of such layers has been run."""
-        body = "\n".join(f"  conv2d(4, kernel_size=3, padding=same, activation={layer})" for layer in layers)
-        graph = compile_source(Source(f"{name}.upc", f"net {name} {{\n  input x: [6, 5, 4]\n{body}\n  output y\n}}\n"))
-        weights, inputs = random_weights(graph, 0), random_inputs(graph, 1, 3, {})
-        (expected,) = expect(graph, weights, inputs)
-        assert expected.ratio(*load_numba(graph, weights)(inputs)) <= 1
-        return set(tmp_path.rglob("*.code"))
-
-    two = kept_after("upc_test_two", "relu", "relu")
-    assert two
-    assert kept_after("upc_test_three", "relu", "relu", "relu") == two
-    new = kept_after("upc_test_other", "relu", "elu") - two
-    assert {path.name.partition("-")[0] for path in new} == {"tile_kernel"}
-
-
-def test_nowhere_to_keep_machine_code(tiny: Written, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    here = tmp_path / "here"
-    shutil.copytree(tiny.folder, here, ignore=shutil.ignore_patterns("__pycache__"))
-    before = sorted(here.iterdir())
-    result = in_process(CALL, here, UPC_CACHE_DIR=str(tmp_path / "file" / "cache"), PYTHONDONTWRITEBYTECODE="1")
-    assert json.loads(result)
-    assert sorted(here.iterdir()) == before, "nothing is written beside the module"
-
-
-def test_broken_machine_code_is_made_anew(tiny: Written, tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    first = in_process(CALL, tiny.folder, UPC_CACHE_DIR=str(cache))
-    for path in [path for path in cache.rglob("*") if path.is_file()]:
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert in_process(CALL, tiny.folder, UPC_CACHE_DIR=str(cache)) == first
-
-
-# The source
-
-
-@pytest.mark.parametrize("text", [FACES, PAIR, TINY], ids=["faces", "pair", "tiny"])
-def test_source_is_clean(text: str, tmp_path: Path) -> None:
-    source = emit(compile_source(Source(str(tmp_path / "net.upc"), text)))
-    assert str(tmp_path) not in source and str(Path.home()) not in source and sys.prefix not in source
-    assert source == emit(compile_source(Source(str(tmp_path / "net.upc"), text)))
-    path = tmp_path / "module.py"
-    path.write_text(source)
-    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E9,F", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
-    assert all(line == line.rstrip() for line in source.splitlines()) and source.endswith("\n")
-    assert not re.search(r"^\s*(import|from) upc\b", source, re.MULTILINE)
-
-
-def test_source_does_not_depend_on_the_process(tmp_path: Path) -> None:
-    script = (
-        "from upc.build import compile_source; from upc.source import Source; from upc.emit.numba import emit\n"
-        f"print(emit(compile_source(Source('net.upc', {PAIR!r}))))"
-    )
-    root = Path(__file__).parents[1]
-    texts = {in_process(script, tmp_path, root, PYTHONHASHSEED=seed) for seed in ("1", "2")}
-    assert len(texts) == 1
-
-
-HOSTILE = ["Net", "jit", "work", "arena", "load", "np", "forward", "sizes", "take", "int", "range", "len", "Any", "job"]
-
-
-def test_names_of_the_runtime_and_of_python_are_only_names(tmp_path: Path) -> None:
-    """One net with all of them as inputs, values, outputs and free sizes."""
-    made = [f"  input {name}: [TABLE, PAIR, 2]" for name in HOSTILE]
-    made += [f"  from {name} {{ relu() }} as {name}_work" for name in HOSTILE]
-    made += ["  from Net_work { add(jit_work, arena) } as counter", "  from work_work { add(np_work) } as table"]
-    text = "\n".join(["net images {", *made, "  output counter, table", "}", ""])
-    written = write(text, tmp_path)
-    inputs = written.inputs(2, TABLE=2, PAIR=3)
-    written.check(written.module.load()(*inputs), inputs)
-
-
-@pytest.mark.parametrize("name", [*HOSTILE, "class", "None", "lambda", "yield", "self", "print", "Network", "NETWORK"])
-def test_nets_of_any_name(name: str) -> None:
-    """Either refused, or a module like any other: its names apart, the same code."""
-
-    def shape_of(source: str) -> list[str]:
-        return [type(node).__name__ for node in ast.walk(ast.parse(source))]
-
-    text = "net {} {{\n  input x: [3]\n  dense(2)\n  output y\n}}\n"
-    try:
-        source = emit(compile_source(Source("net.upc", text.format(name))))
-    except UpcError:
-        return
-    assert shape_of(source) == shape_of(emit(compile_source(Source("net.upc", text.format("plain")))))
-
-
-@pytest.mark.parametrize("name", ['a"""\nimport os\n"""', "a\nimport os", "a\\", 'a"', "a\u2028import os", "#{{ x }}"])
-def test_no_file_name_breaks_out(name: str) -> None:
-    plain, hostile = (emit(compile_source(Source(source, TINY))) for source in ("net.upc", f"{name}.upc"))
-    trees = [ast.dump(ast.parse(text.partition('"""')[2].partition('"""')[2])) for text in (plain, hostile)]
-    assert trees[0] == trees[1]
 
 
 # Numbers that are none
