@@ -15,7 +15,7 @@ FRAMEWORKS = {
 
 # What joins the tree and the graph.
 BUILD = {"upc.build"}
-TREE = {"upc.syntax", "upc.scan", "upc.parse", "upc.mistakes", "upc.units", "upc.format"}
+TREE = {"upc.syntax", "upc.scan", "upc.shift_reduce", "upc.parse", "upc.mistakes", "upc.units", "upc.format"}
 GRAPH = {"upc.ir", "upc.layers"}
 OUTSIDE = {
     "upc.cli",

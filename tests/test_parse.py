@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from upc import limits, mistakes, syntax
 from upc.diagnostics import UpcError
-from upc.parse import first_error, parse
+from upc.parse import parse
+from upc.shift_reduce import first_error
 from upc.source import Source, Span
 
 OK = sorted((Path(__file__).parent / "corpus" / "ok").glob("*.upc"))

@@ -15,6 +15,7 @@ from lark import Token
 
 from upc import resources
 from upc.diagnostics import Diagnostic
+from upc.shift_reduce import first_error
 from upc.source import Source, Span
 
 KEYWORDS = frozenset({"net", "block", "use", "input", "output", "repeat", "from", "in", "as", "true", "false", "none"})
@@ -150,8 +151,6 @@ def example_text(example: str) -> str:
 
 @cache
 def _lessons() -> dict[Signature, Mistake]:
-    from upc.parse import first_error  # the parser explains its errors by this table, which the parser has to fill
-
     lessons: dict[Signature, Mistake] = {}
     for mistake in mistakes():
         for example in mistake.examples:

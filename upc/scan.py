@@ -8,7 +8,6 @@ from functools import cache
 
 from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters
-from lark.tree import Meta
 
 from upc import limits, resources, syntax
 from upc.diagnostics import Diagnostic
@@ -47,7 +46,6 @@ def grammar() -> Lark:
         resources.read("grammar/upc.lark"),
         parser="lalr",
         lexer="basic",
-        propagate_positions=True,
         maybe_placeholders=True,
     )
 
@@ -152,7 +150,7 @@ def _limit(tokens: list[Token], source: Source, errors: list[Diagnostic]) -> boo
     return len(errors) > before
 
 
-def span_of(source: Source, token: Token | Meta) -> Span:
+def span_of(source: Source, token: Token) -> Span:
     """Where a token stands."""
     start, end = token.start_pos, token.end_pos
     assert start is not None and end is not None

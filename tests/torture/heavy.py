@@ -1,0 +1,246 @@
+"""Small to write, huge to work out: sources of a few kilobytes that make a careless compiler busy for minutes.
+
+Every one is given to every command that takes a stranger's file, in a process of its own. Survived is what is answered,
+with a result or with an error, in little processor time and memory beside what it takes to start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Heavy:
+    """A project: its files by name, the first of which is compiled."""
+
+    name: str
+    files: dict[str, str]
+
+
+def _net(body: str, shape: str = "8, 6, 3", name: str = "n", parameters: str = "") -> str:
+    return f"net {name}{parameters} {{\n  input x: [{shape}]\n{body}\n  output y\n}}\n"
+
+
+def _lines(lines: list[str]) -> str:
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _one(name: str, text: str) -> Heavy:
+    return Heavy(name, {"n.upc": text})
+
+
+def _layer(call: str, shape: str = "8, 6, 3") -> str:
+    return _net(f"  {call}", shape)
+
+
+def _in_order(count: int, line: Callable[[int], str]) -> str:
+    return _lines([line(i) for i in range(count)])
+
+
+def _joined(count: int) -> str:
+    """As many free sizes that all must be one."""
+    names = [f"S{i}" for i in range(count)]
+    inputs = "\n".join(f"  input x{i}: [{name}, 3]" for i, name in enumerate(names))
+    joins = "\n".join(f"  add(x{i})" for i in range(count - 1))
+    return f"net n {{\n{inputs}\n{joins}\n  output y\n}}\n"
+
+
+def _coprime(divisors: list[int], channels: int = 2) -> str:
+    """A size whose remainders by many numbers are all asked for at once."""
+    lines = ["relu() as start"]
+    for i, k in enumerate(divisors):
+        lines += [f"max_pooling2d({k}) as down{i}", f"up_sampling2d({k})", "add(start) as start_" + str(i)]
+        lines += [f"from start {{ max_pooling2d({k}) up_sampling2d({k}) }} as alone{i}"]
+    return _net(_lines(lines), f"H, W, {channels}")
+
+
+def _halved(times: int) -> str:
+    lines = []
+    for _ in range(times):
+        lines += ["conv2d(3, 2, padding=same, strides=3)", "zero_padding2d([[1, 2], [3, 1]])"]
+    return _net(_lines(lines), "H, W, 3")
+
+
+def _used_files(files: int, blocks: int) -> dict[str, str]:
+    main = "".join(f'use "b{i}.upc"\n' for i in range(files)) + _net("  b0_0()")
+    parts = {f"b{i}.upc": "".join(f"block b{i}_{j}() {{ relu() }}\n" for j in range(blocks)) for i in range(files)}
+    return {"n.upc": main, **parts}
+
+
+def _used_by_all(files: int, blocks: int) -> dict[str, str]:
+    """Each file uses all after it."""
+    parts = {}
+    for i in range(files):
+        uses = "".join(f'use "b{j}.upc"\n' for j in range(i + 1, files))
+        parts[f"b{i}.upc"] = uses + "".join(f"block b{i}_{j}() {{ relu() }}\n" for j in range(blocks))
+    main = "".join(f'use "b{i}.upc"\n' for i in range(files)) + _net("  b0_0()")
+    return {"n.upc": main, **parts}
+
+
+def _nested(depth: int, width: int) -> str:
+    blocks = []
+    for i in range(depth):
+        inner = f"b{i + 1}()" if i + 1 < depth else "relu()"
+        blocks.append(f"block b{i}() {{ " + " ".join([inner] * (width if i + 1 == depth else 1)) + " }\n")
+    return "".join(blocks) + _net("  b0()")
+
+
+def cases() -> tuple[Heavy, ...]:
+    """All of them."""
+    huge = 2**31 - 1
+    params = ", ".join(f"p{i}={i}" for i in range(8000))
+    return (
+        _one("kernel_size=2147483647", _layer(f"conv2d(1, {huge}, padding=same)")),
+        _one("transposed kernel_size=2147483647", _layer(f"conv2d_transpose(1, [{huge}, 1], padding=same)")),
+        _one("pool_size=2147483647", _layer(f"max_pooling2d({huge}, padding=same)")),
+        _one("kernel 1000 x 1000", _layer("conv2d(1, 1000, padding=same)")),
+        _one("kernel 1023 x 1023 of 1024 filters", _layer("conv2d(1024, 1023, padding=same)", "8, 6, 64")),
+        _one("strides=65535", _layer("conv2d_transpose(1, 3, strides=65535)")),
+        _one("strides=1000, kernel 999", _layer("conv2d_transpose(1, 999, strides=1000, padding=same)", "2, 3, 1")),
+        _one("transposed kernel = stride = 20000", _layer("conv2d_transpose(1, 20000, strides=20000)", "2, 2, 1")),
+        _one("transposed kernel = stride = 512", _layer("conv2d_transpose(1, 512, strides=512)", "2, 2, 1")),
+        _one("dilation_rate=2147483647", _layer(f"conv2d(1, 2, padding=same, dilation_rate={huge})")),
+        _one("dilation_rate=1021, strides=1024", _layer("conv2d_transpose(1, 64, strides=1024, dilation_rate=1021)")),
+        _one("up_sampling2d(40000)", _layer("up_sampling2d(40000)")),
+        _one("up_sampling2d(256) six times", _layer("repeat 3 { up_sampling2d(256) }", "2, 3, 1")),
+        _one("resizing to 2^31 - 1", _layer(f"resizing({huge}, {huge}, interpolation=bilinear)")),
+        _one("resizing to 60000", _layer("resizing(60000, 50000, interpolation=bicubic)")),
+        _one("zero padding 2^31 - 9", _layer(f"zero_padding2d({huge // 2 - 9})")),
+        _one("dense of 2^31 - 1", _net(f"  dense({huge})\n  dense({huge})", "8")),
+        _one("an input of 2^31 - 1", _layer("relu()", f"{huge}, {huge}, 3")),
+        _one("an input of 8 long axes", _layer("relu()", ", ".join([str(huge)] * 8))),
+        _one("pixel_shuffle(1024)", _layer("pixel_shuffle(1024, order=crd)", "2, 3, 1048576")),
+        _one("split in 1000", _net("  split(1000)", "2, 2, 1000")),
+        _one("groups=100000", _layer("conv2d(100000, 1, groups=100000)", "1, 1, 100000")),
+        _one("softmax of 2^31 - 1", _layer("softmax()", f"{huge}")),
+        _one("group_normalization(1048576)", _layer("group_normalization(1048576)", "2, 3, 1048576")),
+        _one("8,000 parameters", _net("  relu()", parameters=f"({params})")),
+        _one(
+            "8,000 parameters, each of the one before",
+            _net("  relu()", parameters="(p0=1, " + ", ".join(f"p{i}=p{i - 1} + 1" for i in range(1, 8000)) + ")"),
+        ),
+        _one(
+            "900 parameters used 900 times",
+            _net(
+                _in_order(900, lambda i: f"conv2d(p{i}, 1)"),
+                parameters="(" + ", ".join(f"p{i}=3" for i in range(900)) + ")",
+            ),
+        ),
+        _one("2,000 nets", "".join(_net("  relu()", name=f"n{i}") for i in range(2000))),
+        _one(
+            "2,000 nets of one block",
+            "block b() { relu() relu() relu() }\n" + "".join(_net("  b()", name=f"n{i}") for i in range(2000)),
+        ),
+        _one("200 nets of 40 layers", "".join(_net("  repeat 40 { conv2d(3, 1) }", name=f"n{i}") for i in range(200))),
+        _one("4,000 layers", _net(_in_order(4000, lambda i: "relu()"))),
+        _one("4,000 named layers", _net(_in_order(4000, lambda i: f"relu() as v{i}"))),
+        _one("4,000 convolutions", _net(_in_order(4000, lambda i: "conv2d(3, 1)"))),
+        _one("9,999 layers by repeat", _net("  repeat 9999 { conv2d(3, 3, padding=same) }")),
+        _one("9,999 layers by nested repeats", _net("  repeat 33 { repeat 303 { leaky_relu(0.1) } }")),
+        _one("9,990 layers of free size", _net("  repeat 9990 { conv2d(3, 3) }", "H, W, 3")),
+        _one("3,000 joins of one value", _net("  relu() as s\n  repeat 3000 { add(s) relu() }", "H, W, 3")),
+        _one("3,000 unused layers", _net("  repeat 3000 { relu() }\n  from x { dropout(0.1) }")),
+        _one("3,000 dead branches", _net(_in_order(3000, lambda i: "from x { relu() }") + "\n  relu()")),
+        _one("concatenated 1,000 times", _net("  repeat 600 { concatenate(x) }", "8, 6, 3")),
+        _one("concatenate of 999 values", _net("  relu() as s\n  concatenate(" + ", ".join(["s"] * 999) + ")")),
+        _one(
+            "every layer alive to the end",
+            _net(_in_order(1500, lambda i: f"relu() as v{i}") + "\n" + _in_order(1500, lambda i: f"add(v{i})")),
+        ),
+        _one(
+            "1,000 outputs",
+            "net n {\n  input x: [4]\n"
+            + _in_order(1000, lambda i: f"relu() as v{i}")
+            + "\n  output "
+            + ", ".join(f"v{i}" for i in range(1000))
+            + "\n}\n",
+        ),
+        _one(
+            "1,000 inputs",
+            "net n {\n"
+            + _in_order(1000, lambda i: f"input x{i}: [4]")
+            + "\n"
+            + _in_order(999, lambda i: f"add(x{i})")
+            + "\n  output y\n}\n",
+        ),
+        _one("100 free sizes", _joined(100)),
+        _one("1,000 free sizes", _joined(1000)),
+        _one("a size by many primes", _coprime([2, 3, 5, 7, 11, 13, 17, 19, 23])),
+        _one("a size by 40 numbers", _coprime(list(range(2, 42)))),
+        _one("halved 38 times", _halved(38)),
+        _one(
+            "max_pooling2d(4093) of a free size",
+            _net("  relu() as s\n  max_pooling2d(1021)\n  up_sampling2d(1021)\n  add(s)", "H, W, 1"),
+        ),
+        _one("a block 60 deep", _nested(60, 9000)),
+        _one(
+            "blocks that double",
+            "".join(f"block b{i}() {{ b{i + 1}() b{i + 1}() }}\n" for i in range(13))
+            + "block b13() { relu() }\n"
+            + _net("  b0()"),
+        ),
+        _one(
+            "blocks of nothing that double",
+            "".join(f"block b{i}() {{ b{i + 1}() b{i + 1}() }}\n" for i in range(30))
+            + "block b30() { repeat 0 { relu() } }\n"
+            + _net("  b0()"),
+        ),
+        _one("5,000 blocks in one file", "".join(f"block b{i}() {{ relu() }}\n" for i in range(5000)) + _net("  b0()")),
+        _one(
+            "3,000 blocks in a chain",
+            "".join(f"block b{i}() {{ b{i + 1}() }}\n" for i in range(3000))
+            + "block b3000() { relu() }\n"
+            + _net("  relu()"),
+        ),
+        _one(
+            "1,000 blocks of 20 parameters",
+            "".join(f"block b{i}({', '.join(f'p{j}=1' for j in range(20))}) {{ relu() }}\n" for i in range(1000))
+            + _net("  b0()"),
+        ),
+        _one(
+            "3,000 different blocks called",
+            "".join(f"block b{i}() {{ relu() }}\n" for i in range(3000)) + _net(_in_order(3000, lambda i: f"b{i}()")),
+        ),
+        _one(
+            "500 blocks of different arguments",
+            "block b(k) { conv2d(k, 1) leaky_relu(0.1) }\n" + _net(_in_order(2000, lambda i: f"b({i % 500 + 1})")),
+        ),
+        Heavy("15,000 blocks through 250 files", _used_files(250, 60)),
+        Heavy("120 files that each use all after it", _used_by_all(120, 5)),
+        Heavy("250 files that each use all after it", _used_by_all(250, 1)),
+        Heavy(
+            "250 files of 1 MiB",
+            {"n.upc": _used_files(250, 0)["n.upc"], **{f"b{i}.upc": "# " + "x" * 1_000_000 + "\n" for i in range(250)}},
+        ),
+        _one("1 MiB of a comment", "# " + "x" * 1_048_000 + "\n" + _net("  relu()")),
+        _one("1 MiB of short comments", "#\n" * 500_000 + _net("  relu()")),
+        _one("1 MiB of comments in a call", _net("  conv2d(8,\n" + "#\n" * 500_000 + "  1)")),
+        _one("1 MiB of spaces", " " * 1_048_000 + _net("  relu()")),
+        _one("1 MiB of line ends", "\n" * 1_048_000 + _net("  relu()")),
+        _one("1 MiB of open brackets", "[" * 1_048_000),
+        _one("1 MiB of `@`", "@" * 1_048_000),
+        _one("1 MiB of quotes", '"' * 1_048_000),
+        _one("1 MiB of control characters", "\x01" * 1_048_000),
+        _one("1 MiB of digits", _layer("dense(" + "9" * 1_048_000 + ")")),
+        _one("1 MiB of a name", _layer("relu() as " + "a" * 1_048_000)),
+        _one("1 MiB of broken statements", _net(_lines(["conv2d(8, = 3)"] * 60_000))),
+        _one("1 MiB of relu()", _net(_lines(["relu()"] * 110_000))),
+        _one("100,000 misspelt layers", _net(_lines(["rleu()"] * 49_000))),
+        _one("40,000 unknown names", _net(_lines(["conv2d(widht)"] * 40_000), parameters="(width=3)")),
+        _one(
+            "10,000 misspelt, 1,000 known",
+            "".join(f"block bl{i}() {{ relu() }}\n" for i in range(1000))
+            + _net(_in_order(10_000, lambda i: f"blk{i}x()")),
+        ),
+        _one("a list of 100,000", _layer("conv2d(3, [" + "1, " * 99_000 + "1])")),
+        _one("a list of 999 lists of 90", _layer("reshape([" + ", ".join(["[" + "1, " * 60 + "1]"] * 999) + "])")),
+        _one("200,000 tokens of sums", _layer("dense(" + "1 + " * 90_000 + "1)")),
+        _one("1,000 sums of 99", _net(_in_order(900, lambda i: "dense(" + "1 + " * 99 + "1)"), "8")),
+        _one("2 ** 63 sums", _layer("dense(2 ** 31 - 1 + 2 ** 62 - 2 ** 62)", "8")),
+        _one("nested 60 deep", _net("  " + "repeat 1 { " * 60 + "relu()" + " }" * 60)),
+        _one("repeat of nothing", _net("  repeat 2147483647 { }\n  relu()")),
+        _one("reshape of 1,000 axes", _layer("reshape(" + ", ".join(["1"] * 999) + ")", "1")),
+        _one("permute back and forth", _net("  repeat 4000 { permute(2, 1, 3) }")),
+        _one("flatten and dense", _net("  flatten()\n  dense(65536)\n  dense(65536)", "1024, 1024, 64")),
+    )
