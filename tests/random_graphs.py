@@ -50,6 +50,17 @@ _TURNS = {
 
 Sizes = dict[str, int]
 
+_SIZES: tuple[tuple[Sizes, ...], ...] = (
+    ({"H": 7, "W": 10}, {"H": 12, "W": 5}, {"H": 9, "W": 9}),
+    ({"H": 4, "W": 8}, {"H": 12, "W": 4}),
+    ({"H": 6, "W": 10}, {"H": 14, "W": 8}),
+    ({"H": 5, "W": 6}, {"H": 11, "W": 13}),
+    ({"H": 7, "W": 10}, {"H": 1, "W": 1}, {"H": 2, "W": 1}, {"H": 1, "W": 2}),
+    ({"H": 2, "W": 3}, {"H": 1, "W": 8}, {"H": 9, "W": 2}),
+    ({"H": 2, "W": 4}, {"H": 4, "W": 2}, {"H": 2, "W": 2}, {"H": 6, "W": 10}),
+)
+"""Numbers that free sizes may have together. Those of 1 and 2 leave phases, windows and tiles with nothing to do."""
+
 
 @dataclass(frozen=True)
 class RandomNet:
@@ -157,14 +168,7 @@ class _Drawing:
         self.current = ""
         self.sizes: tuple[Sizes, ...] = ({},)
         if with_free if with_free is not None else self.chance(0.25):
-            self.sizes = random.choice(
-                [
-                    ({"H": 7, "W": 10}, {"H": 12, "W": 5}, {"H": 9, "W": 9}),
-                    ({"H": 4, "W": 8}, {"H": 12, "W": 4}),
-                    ({"H": 6, "W": 10}, {"H": 14, "W": 8}),
-                    ({"H": 5, "W": 6}, {"H": 11, "W": 13}),
-                ]
-            )
+            self.sizes = random.choice(_SIZES)
 
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
@@ -203,8 +207,10 @@ class _Drawing:
         axis = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13]
         channels = self.random.choice([1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 18, 24, 33])
         shape: Shape
-        if self.sizes[0]:
+        if self.sizes[0] and not (self.values and self.chance(0.4)):
             shape = (free("H"), free("W"), channels)
+            if self.chance(0.15):
+                shape = (free("H"), self.random.choice(axis[:6]), channels)
         else:
             form = self.random.choice(["picture"] * 8 + ["vector", "rows"])
             pixels = {"picture": 2, "vector": 0, "rows": 1}[form]

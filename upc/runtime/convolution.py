@@ -100,13 +100,18 @@ class Convolution:
         return before[0], before[1]
 
     def unfolded(self, source: Pair, target: Pair, fixed: bool) -> Phases:
-        """The phases for such sizes; `fixed` if they are the only ones there will be."""
+        """The phases for such sizes; `fixed` if they are the only ones there will be.
+
+        Where others are to come, there are as many phases whatever the sizes, because the kernel is packed by them
+        once: a narrow target has no pixels of some. A dense layer's one pixel is fixed in any network.
+        """
         factor = self.shuffle[0] if self.shuffle else 1
         target = -(-target[0] // factor), -(-target[1] // factor)
         before = self._before(source, target)
         if self.form == "transposed":
-            seen = source if fixed else (2, 2)
-            return transposed_phases(self.kernel, self.strides, self.dilation, before, seen, target)
+            settled = fixed or self.layout == "spread"
+            seen, made = (source, target) if settled else ((2, 2), self.strides)
+            return transposed_phases(self.kernel, self.strides, self.dilation, before, seen, made)
         if self.form == "upsampled":
             return upsampled_phases(self.kernel, self.size, self.dilation, before)
         return convolution_phases(self.kernel, self.strides, self.dilation, before)
