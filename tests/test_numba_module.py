@@ -88,30 +88,6 @@ def test_inputs_are_left_alone(pair: Written) -> None:
         np.testing.assert_array_equal(x, copy)
 
 
-def test_results_are_written_where_the_caller_wants(faces: Written, pair: Written) -> None:
-    net = faces.module.load()
-    inputs = faces.inputs(5)
-    out = np.full((5, 8, 12, 3), 7, np.float32)
-    assert net(*inputs, out=out) is out
-    np.testing.assert_array_equal(out, net(*inputs))
-    pair_inputs = pair.inputs(2, H=4, W=6)
-    outs = (np.empty((2, 4, 6, 4), np.float32), np.empty((2, 2, 3, 7), np.float32))
-    returned = pair.module.load()(*pair_inputs, out=outs)
-    assert all(a is b for a, b in zip(returned, outs, strict=True))
-    pair.check(outs, pair_inputs)
-
-
-def test_results_cannot_be_written_elsewhere(faces: Written) -> None:
-    net, inputs = faces.module.load(), faces.inputs(2)
-    right = np.empty((2, 8, 12, 3), np.float32)
-    locked = right.copy()
-    locked.flags.writeable = False
-    wrong = [np.empty((3, 8, 12, 3), np.float32), right.astype(np.float64), np.asfortranarray(right), locked, "out"]
-    for out in [*wrong, (right, right), ()]:
-        with pytest.raises((TypeError, ValueError), match="out"):
-            net(*inputs, out=out)
-
-
 # Errors
 
 

@@ -105,13 +105,14 @@ class Net:
         return f"<{self.network.name}: {ins} -> {outs}>"
 
     def __call__(self, *arrays: np.ndarray, out: np.ndarray | tuple[np.ndarray, ...] | None = None) -> Any:
-        """Run the network. `out` may give the array (or tuple of arrays) to write to."""
+        """Run the network. `out` may give the array (or tuple of arrays) to write to, which must not share memory with
+        an input or with each other: results are written while inputs are still read."""
         for array in arrays:
-            if type(array) is not np.ndarray or array.dtype is not FLOAT32 or not array.flags.c_contiguous:
+            if type(array) is not np.ndarray or array.dtype is not FLOAT32 or not array.flags.carray:
                 arrays = self._accept(arrays)
                 break
         call = self._calls.get(tuple([array.shape for array in arrays])) or self._new_call(self._accept(arrays))
-        made = [np.empty(shape, FLOAT32) for shape in call.shapes] if out is None else _results(call.shapes, out)
+        made = [np.empty(shape, FLOAT32) for shape in call.shapes] if out is None else self._results(call, out, arrays)
         if call.batch:
             self._run(call, [*arrays, *made])
         return made[0] if len(made) == 1 else tuple(made)
@@ -134,7 +135,25 @@ class Net:
                 raise TypeError(f"{port.name} must be a NumPy array, got {type(array).__name__}")
             if array.dtype != FLOAT32:
                 raise TypeError(f"{port.name} must be float32, got {array.dtype}")
-        return tuple(np.ascontiguousarray(array) for array in arrays)
+        return tuple(np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED"]) for array in arrays)
+
+    def _results(self, call: Call, out: Any, arrays: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+        """The arrays that the caller gave to be written to. Raises ValueError where they cannot be."""
+        ports = self.network.outputs
+        made = list(out) if isinstance(out, tuple) else [out]
+        if len(made) != len(ports):
+            raise ValueError(f"out must be {len(ports)} array(s), one for each output, got {len(made)}")
+        for port, shape, array in zip(ports, call.shapes, made, strict=True):
+            if (wrong := _unfit(array, shape)) is not None:
+                raise ValueError(f"out for {port.name} must be {wrong}")
+        for number, (port, array) in enumerate(zip(ports, made, strict=True)):
+            others = [(p.name, other) for p, other in zip(self.network.inputs, arrays, strict=True)]
+            others += [(f"out for {p.name}", o) for p, o in zip(ports[:number], made[:number], strict=True)]
+            for name, other in others:
+                # All of them are contiguous, so that where they begin and end says whether they overlap.
+                if np.may_share_memory(array, other):
+                    raise ValueError(f"out for {port.name} shares memory with {name}")
+        return made
 
     def _new_call(self, arrays: tuple[np.ndarray, ...]) -> Call:
         """Check the inputs' shapes and work out what follows from them."""
@@ -229,16 +248,19 @@ def compile_network(network: Network, file: str, backwards: bool = False) -> tup
     return steps, code_address(worker(), stamp)
 
 
-def _results(shapes: tuple[tuple[int, ...], ...], out: Any) -> list[np.ndarray]:
-    """The arrays that the caller gave to be written to."""
-    made = list(out) if isinstance(out, tuple) else [out]
-    if len(made) != len(shapes):
-        raise ValueError(f"out must be {len(shapes)} array(s), one for each output, got {len(made)}")
-    for shape, array in zip(shapes, made, strict=True):
-        right = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.shape == shape
-        if not right or not array.flags.c_contiguous or not array.flags.writeable:
-            raise ValueError(f"out must be a contiguous, writable float32 array of shape {shape}")
-    return made
+def _unfit(array: Any, shape: tuple[int, ...]) -> str | None:
+    """What an array that results of such a shape are to be written to must be and is not."""
+    if not isinstance(array, np.ndarray):
+        return f"a NumPy array, got {type(array).__name__}"
+    if array.dtype != FLOAT32:
+        return f"float32, got {array.dtype}"
+    if array.shape != shape:
+        return f"of shape {shape}, got {array.shape}"
+    if not array.flags.c_contiguous:
+        return "contiguous, got strides of {} bytes".format(", ".join(map(str, array.strides)))
+    if not array.flags.aligned:
+        return "aligned to 4 bytes"
+    return None if array.flags.writeable else "writable, got one that is read-only"
 
 
 def address_of(array: np.ndarray) -> int:
