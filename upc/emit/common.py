@@ -50,6 +50,7 @@ def environment(target: str) -> jinja2.Environment:
     )
     env.filters["arg"] = _arg
     env.filters["first_arg"] = _first_arg
+    env.filters["plus"] = _plus
     env.filters["code"] = Code
     env.filters["nested"] = _nested
     return env
@@ -67,6 +68,13 @@ def _arg(value: Any, name: str) -> Code:
 def _first_arg(value: Any, name: str, end: str = "") -> Code:
     """As `arg`, with what parts it from the next one behind it instead of a comma in front."""
     return Code("" if value is None else f"{name}={literal(value)}{end}")
+
+
+def _plus(value: Any) -> Code:
+    """` + 0.5` or ` - 0.5`, and nothing for None."""
+    if isinstance(value, float) and value < 0:
+        return Code(f" - {literal(-value)}")
+    return Code("" if value is None else f" + {literal(value)}")
 
 
 def _nested(values: Sequence[str], function: str) -> Code:

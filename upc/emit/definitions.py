@@ -149,7 +149,8 @@ class Definitions:
         # In a loop of the net itself nothing is called `name` yet.
         names = Names(self.reserved - {"name"} if first.kind == "turn" and not first.prefix else self.reserved)
         given = {tuple(dict(s.arguments).get(name) for s, _ in group): name for name, _ in reversed(first.arguments)}
-        parameters: dict[tuple[Any, ...], Parameter] = {}
+        # Equal numbers of two types are two parameters: `nn.Conv2d(4.0, 8, 3)` is an error.
+        parameters: dict[tuple[str, tuple[Any, ...]], Parameter] = {}
         values: list[Any] = []
         # A loop in here binds these names. One may stay ours only if the loop would bind it to itself.
         bound: dict[tuple[int | None, str], set[tuple[Any, ...]]] = {}
@@ -160,17 +161,17 @@ class Definitions:
             if len(set(column)) == 1:
                 values.append(leaf.value)
                 continue
-            if column not in parameters:
-                kind = "str" if isinstance(leaf.value, str) else type(leaf.value).__name__
+            kind = "str" if isinstance(leaf.value, str) else type(leaf.value).__name__
+            if (kind, column) not in parameters:
                 wanted = given.get(column, leaf.name)
                 if any(name == wanted and seen != {column} for (_, name), seen in bound.items()):
                     names.reserve(wanted)
-                parameters[column] = Parameter(names.new(wanted), kind)
-            values.append(Code(parameters[column].name))
+                parameters[kind, column] = Parameter(names.new(wanted), kind)
+            values.append(Code(parameters[kind, column].name))
         items = tuple(self._rebuilt(first, iter(values)))
         definition = Definition(first, tuple(parameters.values()), items)
         for i, (scope, _) in enumerate(group):
-            self._uses[id(scope)] = definition, tuple(column[i] for column in parameters)
+            self._uses[id(scope)] = definition, tuple(column[i] for _, column in parameters)
 
     def items(self, scope: Scope) -> Iterator[Item]:
         """The scope's items. Loops are laid out whose turns are not alike, and, where names are written, outer ones."""
@@ -272,6 +273,17 @@ def _by_height(scope: Scope, levels: dict[int, list[Scope]]) -> int:
     height = 1 + max((_by_height(s, levels) for s in inner if isinstance(s, Scope)), default=0)
     levels.setdefault(height, []).append(scope)
     return height
+
+
+def reworded(value: Any, words: Mapping[str, str]) -> Any:
+    """A field in which parameters of these names are read by other words."""
+    if isinstance(value, Code):
+        return Code(words.get(value, value))
+    if isinstance(value, Mapping):
+        return {key: reworded(inner, words) for key, inner in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(reworded(inner, words) for inner in value)
+    return value
 
 
 def _may_differ(value: Any) -> bool:

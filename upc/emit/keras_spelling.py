@@ -344,6 +344,12 @@ def _slice(layer: Slice, node: Node) -> Steps:
     return (Step("slice", {"index": Code(index)}, layer=False),)
 
 
+def _split(layer: Split, node: Node) -> Steps:
+    if layer.sections == 1:  # a list of one is not the value in it
+        return ()
+    return (Step("split", {"sections": layer.sections, "axis": layer.axis}, layer=False),)
+
+
 def _fields(macro: str, *names: str, **renamed: str) -> Spelling:
     """A row that takes the card's attributes as they are."""
 
@@ -404,5 +410,5 @@ SPELLINGS: dict[type[Layer], Spelling | Unsupported] = {
     ReplicatePadding: _edge_padding("replicate"),
     Cropping: lambda layer, node: (Step("cropping2d", {"cropping": _pairs(layer.cropping)}),),
     Slice: _slice,
-    Split: lambda layer, node: (Step("split", {"sections": layer.sections, "axis": layer.axis}, layer=False),),
+    Split: _split,
 }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from upc.emit.common import (
@@ -20,7 +20,7 @@ from upc.emit.common import (
     signature,
     unsupported,
 )
-from upc.emit.definitions import Definition, Definitions, LayerItem, LoopItem, Resolved, Step, UseItem, used
+from upc.emit.definitions import Definition, Definitions, LayerItem, LoopItem, Resolved, Step, UseItem, reworded, used
 from upc.emit.layout import WIDTH, Code, Names, camel, fit, literal
 from upc.emit.structure import Scope, scopes
 from upc.emit.torch_entries import entries
@@ -156,9 +156,12 @@ class _Writer:
         }
 
     def _body(self, scope: Scope, items: Sequence[Resolved], parameters: Sequence[str]) -> _Body:
-        attributes = Names({*_MODULE_NAMES, *parameters})
+        held = _held(items, parameters)
+        items = [_holding(item, held) for item in items]
+        attributes = Names({*_MODULE_NAMES, *parameters, *held.values()})
         members = tuple(self._attribute(item, attributes) for item in items)
-        constructor = [
+        constructor = [fit(f"self.{attribute} = {parameter}", 2) for parameter, attribute in held.items()]
+        constructor += [
             line
             for item, member in zip(items, members, strict=True)
             if member is not None
@@ -319,6 +322,23 @@ class _Writer:
             row = (f"{path}.{entry}", weight.shape, axes, Code(initial))
             lines.append(fit(f"{literal(f'{node.path}.{weight.name}')}: {literal(row)},", 1))
         return "\n".join(lines)
+
+
+def _held(items: Sequence[Resolved], parameters: Sequence[str]) -> dict[str, str]:
+    """The parameters that `forward` reads, with the attribute that each is held in from the constructor on."""
+    said = [step.fields for item in items if isinstance(item, LayerItem) for step in item.steps if not step.layer]
+    read = [name for name in parameters if any(reworded(fields, {name: ""}) != fields for fields in said)]
+    attributes = Names(_MODULE_NAMES)
+    return {name: attributes.new(name) for name in read}
+
+
+def _holding(item: Resolved, held: Mapping[str, str]) -> Resolved:
+    """The item with what it reads in `forward` read from the module itself."""
+    if not isinstance(item, LayerItem):
+        return item
+    words = {parameter: f"self.{attribute}" for parameter, attribute in held.items()}
+    steps = (step if step.layer else replace(step, fields=reworded(step.fields, words)) for step in item.steps)
+    return replace(item, steps=tuple(steps))
 
 
 def _inner(definition: Definition) -> Definition | None:

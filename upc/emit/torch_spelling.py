@@ -393,6 +393,8 @@ def _slice(layer: Slice, node: Node) -> Steps:
 
 
 def _split(layer: Split, node: Node) -> Steps:
+    if layer.sections == 1:  # a tuple of one is not the value in it
+        return ()
     return (_call("split", sections=layer.sections, dim=position(layer.axis, _rank(node))),)
 
 
@@ -411,11 +413,6 @@ def _permute(layer: Permute, node: Node) -> Steps:
     places = [position(dim, rank) for dim in layer.dims]
     axes = (0, *(places[axis - 1] for axis in first_axes(rank)[1:]))
     return (_call("permute", axes=axes),)
-
-
-def _signed(offset: float) -> str:
-    """`+ 0.5` or `- 0.5`, and nothing for 0."""
-    return f" {'-' if offset < 0 else '+'} {abs(offset)!r}" if offset else ""
 
 
 def _expression(macro: str, *names: str) -> Spelling:
@@ -462,7 +459,7 @@ SPELLINGS: dict[type[Layer], Spelling | Unsupported] = {
     Softmax: lambda layer, node: (_call("softmax", dim=position(layer.axis, _rank(node))),),
     Clip: _expression("clip", "min_value", "max_value"),
     Dropout: lambda layer, node: (Step("dropout", {"rate": layer.rate}),),
-    Rescaling: lambda layer, node: (_call("rescaling", scale=layer.scale, offset=Code(_signed(layer.offset))),),
+    Rescaling: lambda layer, node: (_call("rescaling", scale=layer.scale, offset=_unless(layer.offset, 0.0)),),
     Add: _merge("add"),
     Subtract: _merge("subtract"),
     Multiply: _merge("multiply"),
