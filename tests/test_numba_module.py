@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -183,6 +185,57 @@ def test_weights_that_do_not_fit(faces: Written, tmp_path: Path) -> None:
         save_file({k: np.ascontiguousarray(v) for k, v in wrong.items()}, tmp_path / "wrong.safetensors")
         with pytest.raises(ValueError, match=words):
             load(tmp_path / "wrong.safetensors")
+
+
+def test_weights_that_are_not_finite(faces: Written, tmp_path: Path) -> None:
+    weights = {name: array.copy() for name, array in faces.weights.items()}
+    weights["conv2d.kernel"].flat[7] = np.nan
+    save_file(weights, tmp_path / "nan.safetensors")
+    for given in (weights, tmp_path / "nan.safetensors"):
+        with pytest.raises(ValueError, match=r"conv2d\.kernel has 1 value that is NaN or infinite"):
+            faces.module.load(given)
+        net = faces.module.load(given, allow_nonfinite=True)
+        for loaded in (net, pickle.loads(pickle.dumps(net))):
+            assert np.isnan(loaded(*faces.inputs(1))).any()
+
+
+REWRITE = """
+import sys, time
+content = open(sys.argv[1], "rb").read()
+print("go", flush=True)
+while True:  # in place, as a download or a training run does
+    with open(sys.argv[1], "r+b") as file:
+        file.truncate(100)
+        file.write(content)
+    time.sleep(0.003)
+"""
+
+
+def test_a_file_that_is_rewritten_in_place_is_no_end_of_the_process(faces: Written, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file({str(i): np.ones(2000, np.float32) for i in range(2000)}, path)  # so many that changes come midway
+    reads = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(faces.folder)!r})
+import {faces.graph.name} as module
+wrong = 0
+for _ in range(30):
+    try:
+        module.WeightsFile(Path({str(path)!r}), {{str(i): (2000,) for i in range(2000)}})
+    except ValueError:
+        wrong += 1
+assert wrong, "no reading met a change"
+print("alive")
+"""
+    writer = subprocess.Popen([sys.executable, "-c", REWRITE, str(path)], stdout=subprocess.PIPE)
+    try:
+        assert writer.stdout is not None and writer.stdout.readline() == b"go\n"
+        done = subprocess.run([sys.executable, "-c", reads], capture_output=True, text=True, check=False)
+    finally:
+        writer.kill()
+        writer.wait()
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr[-500:]
 
 
 # Threads and processes

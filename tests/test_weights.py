@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from upc.build import compile_source
-from upc.diagnostics import UpcError
+from upc.diagnostics import EXIT_USAGE, UpcError
 from upc.files import write_atomic
 from upc.initializers import INITIALIZERS, fans, generator
 from upc.ir import Array, Graph
@@ -198,8 +198,56 @@ def test_check_takes_anything_like_an_array() -> None:
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(UpcError, match="cannot read weights"):
+    with pytest.raises(UpcError, match="cannot read weights") as raised:
         load(tmp_path / "none.safetensors", graph())
+    assert raised.value.exit_code == EXIT_USAGE  # as for a model or a source that cannot be read
+
+
+def test_what_is_not_finite_is_refused_unless_it_is_wanted(file: Path) -> None:
+    weights = initialize(graph(), 1)
+    weights["dense.bias"][[2, 5]] = np.nan, -np.inf
+    weights["conv2d_transpose.kernel"][1, 2, 0, 3] = np.inf
+    save(file, weights)
+    for read in (lambda **how: load(file, graph(), **how), lambda **how: check(weights, graph(), **how)):
+        with pytest.raises(UpcError) as raised:
+            read()
+        text = str(raised.value)
+        assert "dense.bias has 2 values that are NaN or infinite" in text
+        assert "conv2d_transpose.kernel has 1 value that is NaN or infinite" in text
+        assert "--allow-nonfinite" in text
+        assert len(raised.value.diagnostics) == 2
+        taken = read(allow_nonfinite=True)
+        assert all(np.array_equal(taken[key], array, equal_nan=True) for key, array in weights.items())
+
+
+def test_a_double_beyond_single_precision_is_not_finite(file: Path) -> None:
+    from safetensors.numpy import save_file
+
+    doubles = {key: array.astype(np.float64) for key, array in initialize(graph(), 1).items()}
+    doubles["dense.bias"][0] = 1e300
+    save_file(doubles, file)
+    with pytest.raises(UpcError, match=r"dense\.bias has 1 value that is NaN or infinite"):
+        load(file, graph())
+    assert load(file, graph(), allow_nonfinite=True)["dense.bias"][0] == np.inf
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<!DOCTYPE html>\n<html><head>", "it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "pointer of Git LFS"),
+        (b"", "it is empty"),
+        (b"PK\x03\x04" + bytes(40), "`upc weights import NET.upc"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(40), "`upc weights import NET.upc"),
+        (b"\x80\x02}q\x00." + bytes(40), "`upc weights import NET.upc"),
+    ],
+)
+def test_what_a_file_is_instead_is_said(content: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(UpcError) as raised:
+        load(path, graph())
+    assert raised.value.diagnostics[0].code == "E0611" and words in str(raised.value)
 
 
 def packed(header: Any, data: bytes = b"") -> bytes:

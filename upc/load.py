@@ -51,20 +51,30 @@ def load(
     defines: Mapping[str, Written] | None = None,
     algorithm: Algorithm = "auto",
     batch: int = 1,
+    allow_nonfinite: bool = False,
 ) -> Net:
     """Read and build a net of a .upc file and make it runnable.
 
     `net` names it where the file holds several, `defines` sets its parameters. Without `weights` (a
     safetensors file or arrays by their canonical names) initial ones are made from `seed`. `algorithm` says
     where Numba's convolutions may trade a few bits for speed: "exact" nowhere, "fast" wherever they can,
-    "auto" where it pays in calls of `batch` images. Calls may have any number of images.
+    "auto" where it pays in calls of `batch` images. Calls may have any number of images. Weights that are NaN or
+    infinite are refused without `allow_nonfinite`.
 
     Errors: UpcError for a wrong source, wrong weights or a framework that is missing.
     """
     from upc import pipeline
 
     graph = pipeline.graph(pipeline.tree(pipeline.read(fspath(path))), net, defines)
-    return load_graph(graph, target=target, weights=weights, seed=seed, algorithm=algorithm, batch=batch)
+    return load_graph(
+        graph,
+        target=target,
+        weights=weights,
+        seed=seed,
+        algorithm=algorithm,
+        batch=batch,
+        allow_nonfinite=allow_nonfinite,
+    )
 
 
 def load_graph(
@@ -75,16 +85,17 @@ def load_graph(
     seed: int = 0,
     algorithm: Algorithm = "auto",
     batch: int = 1,
+    allow_nonfinite: bool = False,
 ) -> Net:
     """As `load`, of a graph already built."""
     if target not in get_args(Target):
         raise ValueError(f"target is one of {', '.join(get_args(Target))}, not {target!r}")
-    arrays = resolve_weights(graph, weights, seed)
+    arrays = resolve_weights(graph, weights, seed, allow_nonfinite)
     return Net(graph, arrays, target, _RUNNERS[target](graph, arrays, algorithm, batch))
 
 
 def resolve_weights(
-    graph: Graph, weights: str | PathLike[str] | Mapping[str, Array] | None, seed: int
+    graph: Graph, weights: str | PathLike[str] | Mapping[str, Array] | None, seed: int, allow_nonfinite: bool = False
 ) -> dict[str, Array]:
     """A graph's canonical weights: read, checked or made up."""
     from upc import weights as canonical
@@ -92,8 +103,8 @@ def resolve_weights(
     if weights is None:
         return canonical.initialize(graph, seed)
     if isinstance(weights, Mapping):
-        return canonical.check(weights, graph)
-    return canonical.load(weights, graph)
+        return canonical.check(weights, graph, allow_nonfinite=allow_nonfinite)
+    return canonical.load(weights, graph, allow_nonfinite=allow_nonfinite)
 
 
 def check_inputs(graph: Graph, inputs: Sequence[Array]) -> None:

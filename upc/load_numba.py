@@ -23,7 +23,7 @@ def load_numba(
     graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm = "auto", batch: int = 1
 ) -> Callable[[Sequence[Array]], tuple[Array, ...]]:
     """The network as compiled code."""
-    net = load_module(graph, algorithm, batch).load(weights)
+    net = load_module(graph, algorithm, batch).load(weights, allow_nonfinite=True)  # looked at already
     single = len(graph.outputs) == 1
 
     def run(inputs: Sequence[Array]) -> tuple[Array, ...]:
@@ -67,7 +67,7 @@ _COMPILE = f"{_IMPORT}module.compile_network(network, module.__file__)"
 _COMPILE_BACKWARDS = f"{_IMPORT}module.compile_network(network, module.__file__, backwards=True)"
 _RUN_ONCE = f"""{_IMPORT}
 shapes = [[d if isinstance(d, int) else network.sample[d] for d in port.shape] for port in network.inputs]
-module.load()(*(np.zeros((1, *shape), np.float32) for shape in shapes))
+module.load(allow_nonfinite=True)(*(np.zeros((1, *shape), np.float32) for shape in shapes))
 """
 
 

@@ -39,7 +39,7 @@ def load_upc(job: Job) -> Engine:
     import numba
 
     module = _import(job["sources"]["numba"])
-    net = module.load(job["weights"], threads=job["threads"])
+    net = module.load(job["weights"], threads=job["threads"], allow_nonfinite=True)
     inputs = _inputs(job)
     return Engine(lambda: net(*inputs), _listed, {"numba": numba.__version__})
 

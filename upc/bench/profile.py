@@ -65,7 +65,7 @@ def profile(
     threads = threads or silicon.available_cores()
     limits = _limits(threads)
     module = load_module(graph, algorithm, len(inputs[0]))
-    net = module.load(arrays, threads)
+    net = module.load(arrays, threads, allow_nonfinite=True)
     stamps = np.zeros(1 + len(module.NETWORK.steps), np.int64)
     net.stamp(stamps)
     call_s, ticks, rate = _run(net, inputs, stamps)

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     against = _engines(options.against, tuple(race.PEERS))
     result = race.race(
         graph,
-        resolve_weights(graph, options.weights, options.seed),
+        resolve_weights(graph, options.weights, options.seed, options.allow_nonfinite),
         batches=options.batch,
         against=against,
         threads=options.threads,

@@ -23,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_source(parser)
     parser.add_argument("--targets", metavar="A,B", help="what to compare: reference,numba,keras,torch,onnxruntime")
     parser.add_argument("--weights", metavar="FILE", help="a .safetensors file of trained weights")
+    shared.add_nonfinite(parser)
     parser.add_argument("--batch", type=_count, default=2, metavar="N", help="how many in the batch (2)")
     parser.add_argument("--seed", type=shared.seed, default=0, metavar="N", help="makes up inputs and weights (0)")
     parser.add_argument("--size", metavar="H=32,W=48", help="numbers for free sizes; small ones are chosen if not said")
@@ -43,7 +44,9 @@ def run(options: argparse.Namespace) -> int:
     from upc.load import resolve_weights
 
     graph = shared.read_graph(options)
-    weights = resolve_weights(graph, options.weights, options.seed) if options.weights else None
+    weights = (
+        resolve_weights(graph, options.weights, options.seed, options.allow_nonfinite) if options.weights else None
+    )
     found = check(
         graph,
         weights,

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     graph = shared.read_graph(options)
     text = pipeline.emit(graph, options.target, options.algorithm, options.batch)
-    arrays = resolve_weights(graph, options.weights, options.seed)
+    arrays = resolve_weights(graph, options.weights, options.seed, options.allow_nonfinite)
     folder = Path(options.output)
     if folder.exists() and not folder.is_dir():
         raise shared.usage(f"{folder} is a file", hint="-o names a folder")

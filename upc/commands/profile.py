@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     inputs = race.random_inputs(graph, options.batch, options.sizes, options.seed)
     found = profile.profile(
         graph,
-        resolve_weights(graph, options.weights, options.seed),
+        resolve_weights(graph, options.weights, options.seed, options.allow_nonfinite),
         inputs,
         multiply_adds=summary.multiply_adds(graph, check_sizes(graph, [x.shape[1:] for x in inputs])),
         threads=options.threads,

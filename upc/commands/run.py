@@ -57,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
         weights=options.weights,
         seed=options.seed,
         algorithm=options.algorithm,
+        allow_nonfinite=options.allow_nonfinite,
     )
     result = net(*arrays)
     outputs = result if isinstance(result, tuple) else (result,)

@@ -75,11 +75,18 @@ def add_algorithm(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_weights(parser: argparse.ArgumentParser) -> None:
-    """--weights and --seed, one or the other."""
+def add_weights(parser: argparse.ArgumentParser, *, nonfinite: bool = True) -> None:
+    """--weights and --seed, one or the other, and with `nonfinite` also --allow-nonfinite."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--weights", metavar="FILE", help="a .safetensors file of trained weights")
     group.add_argument("--seed", type=seed, default=0, metavar="N", help="make initial weights up from this (0)")
+    if nonfinite:
+        add_nonfinite(parser)
+
+
+def add_nonfinite(parser: argparse.ArgumentParser) -> None:
+    """--allow-nonfinite."""
+    parser.add_argument("--allow-nonfinite", action="store_true", help="take weights that are NaN or infinite")
 
 
 def seed(text: str) -> int:

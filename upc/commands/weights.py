@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     table = action("show", "Print a table of a net's weights: shapes, values, which are trained.")
     shared.add_source(table)
-    shared.add_weights(table)
+    shared.add_weights(table, nonfinite=False)  # to see what is wrong with them
     table.add_argument("--json", action="store_true", help="as JSON: a list of objects")
 
     taken = action(
@@ -94,7 +94,7 @@ def _show(options: argparse.Namespace) -> None:
     from upc.load import resolve_weights
 
     graph = shared.read_graph(options)
-    arrays = resolve_weights(graph, options.weights, options.seed)
+    arrays = resolve_weights(graph, options.weights, options.seed, allow_nonfinite=True)
     rows = [_facts(key, arrays[key], trainable) for key, _, trainable in graph.weights()]
     if options.json:
         print(json.dumps(rows, indent=2))
@@ -184,7 +184,7 @@ def _export(options: argparse.Namespace) -> None:
     from upc.load import resolve_weights
 
     graph = shared.read_graph(options)
-    arrays = resolve_weights(graph, options.weights, options.seed)
+    arrays = resolve_weights(graph, options.weights, options.seed, options.allow_nonfinite)
     path = Path(options.output)
     with shared.writing(path):
         export_weights(graph, arrays, path)

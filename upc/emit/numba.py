@@ -21,7 +21,7 @@ from upc.shape import Dim, Shape, show
 RUNTIME = (
     *("subroutine", "vectors", "layout", "registers", "tile", "finishing", "team", "cache"),
     *("epilogue", "patches", "phases", "tiling", "rows", "convolution", "minimal", "filtering"),
-    *("drive", "moving", "windows", "normalizing", "network", "net"),
+    *("drive", "moving", "windows", "normalizing", "network", "stored", "net"),
 )
 """The modules of `upc.runtime` that a generated module carries, in an order in which each rests on earlier ones."""
 

@@ -7,8 +7,7 @@ import os
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -32,10 +31,10 @@ from upc.runtime.drive import (
 )
 from upc.runtime.layout import Weights, aligned
 from upc.runtime.network import MOST_IMAGES, Geometry, Network
+from upc.runtime.stored import WeightsFile, take_weights
 from upc.runtime.team import JOB, Team
 
 KEPT_CALLS, KEPT_GEOMETRIES, KEPT_SEATS = 64, 16, 4  # of other sizes, or of calls at the same time
-KEPT_FLOATS = 1 << 18  # of an array of weights; larger ones, once packed, are left in their file
 
 
 FLOAT32 = np.dtype(np.float32)
@@ -277,70 +276,10 @@ def _shape_text(shape: tuple[int | str, ...]) -> str:
 
 
 def _again(module: str, weights: Mapping[str, np.ndarray], threads: int | None) -> Net:
-    """Make an unpickled network: import its module and load it."""
+    """Make an unpickled network: import its module and load it. Its weights were taken before, whatever they are."""
     __import__(module)
-    loaded: Net = sys.modules[module].load(weights, threads=threads)
+    loaded: Net = sys.modules[module].load(weights, threads=threads, allow_nonfinite=True)
     return loaded
-
-
-class WeightsFile(Mapping[str, np.ndarray]):
-    """The arrays of a safetensors file by name: small ones kept, large ones read whenever they are asked for.
-
-    Names and shapes are checked before any array is read. Raises ValueError for a file that does not fit, that is no
-    safetensors file, or that has changed by the time an array is read; OSError where it cannot be read at all.
-    """
-
-    def __init__(self, path: Path, expected: Mapping[str, tuple[int, ...]]) -> None:
-        self._path, self._place, self._names = path, path.absolute(), tuple(expected)
-        self._state = self._identity()
-        with self._open() as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-            check_weights(found, expected, str(path))
-            few = [name for name, shape in expected.items() if prod(shape) <= KEPT_FLOATS]
-            self._kept = {name: np.ascontiguousarray(file.get_tensor(name), dtype=np.float32) for name in few}
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name in self._kept:
-            return self._kept[name]
-        if name not in self._names:
-            raise KeyError(name)
-        if self._identity() != self._state:
-            raise ValueError(f"{self._path} has changed since the network was loaded from it")
-        with self._open() as file:
-            return np.ascontiguousarray(file.get_tensor(name), dtype=np.float32)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    @contextmanager
-    def _open(self) -> Iterator[Any]:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(self._place, framework="numpy") as file:
-                yield file
-        except SafetensorError as problem:
-            raise ValueError(f"{self._path} is no safetensors file: {problem}") from None
-
-    def _identity(self) -> tuple[int, ...]:
-        found = self._place.stat()
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def check_weights(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], where: str) -> None:
-    """Compare names and shapes; a ValueError lists all that is missing, of another shape or not expected."""
-    wrong = [f"{name} is missing" for name in expected if name not in found]
-    wrong += [
-        f"{name} has shape {found[name]}, expected {shape}"
-        for name, shape in expected.items()
-        if name in found and found[name] != tuple(shape)
-    ]
-    wrong += [f"{name} is not expected" for name in found if name not in expected]
-    if wrong:
-        raise ValueError(f"{where} does not fit this network:\n  " + "\n  ".join(wrong))
 
 
 def load_network(
@@ -349,13 +288,12 @@ def load_network(
     file: str,
     weights: str | os.PathLike[str] | Mapping[str, np.ndarray] | None,
     threads: int | None,
+    allow_nonfinite: bool = False,
 ) -> Net:
     """What a generated module's `load` does."""
     if weights is None:
         weights = Path(file).with_name(f"{network.name}.safetensors")
     if isinstance(weights, Mapping):
-        found = {name: tuple(np.shape(array)) for name, array in weights.items()}
-        check_weights(found, network.weights, "the dict of weights")
-        arrays = {name: np.ascontiguousarray(weights[name], dtype=np.float32) for name in network.weights}
+        arrays = take_weights(weights, network.weights, "the dict of weights", allow_nonfinite)
         return Net(network, module, file, arrays, threads)
-    return Net(network, module, file, WeightsFile(Path(weights), network.weights), threads)
+    return Net(network, module, file, WeightsFile(weights, network.weights, allow_nonfinite), threads)
