@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from emission import (
     EXAMPLES,
+    FREED,
     NETS,
     ROOT,
     Net,
@@ -23,6 +25,7 @@ from emission import (
     example_inputs,
     expected,
     is_small,
+    small_inputs,
 )
 
 from upc.diagnostics import UpcError
@@ -55,7 +58,34 @@ def test_every_layer_is_spelled_or_says_why_not(name):
 def test_examples_mean_what_the_card_means(name, example):
     graph = example_graph(example)
     weights, inputs = drawn_weights(graph), example_inputs(example)
-    assert_close(graph, expected(graph, weights, inputs), load_torch(graph, weights)(inputs))
+    loaded = load_torch(graph, weights)
+    assert_close(graph, expected(graph, weights, inputs), loaded(inputs))
+    assert [y.shape for y in loaded([x[:0] for x in inputs])] == [(0, *o.value.shape) for o in graph.outputs]
+
+
+@pytest.mark.parametrize("text", FREED)
+def test_one_module_takes_a_single_pixel_and_an_empty_batch_too(text):
+    graph = compiled(text)
+    weights = drawn_weights(graph)
+    loaded = load_torch(graph, weights)
+    for inputs in itertools.chain(*(small_inputs(graph, batch) for batch in (0, 1, 2))):
+        assert_close(graph, expected(graph, weights, inputs), loaded(inputs))
+
+
+@pytest.mark.parametrize("layer", ["instance_normalization()", "group_normalization(4)"])
+@pytest.mark.parametrize("height", ["H", "1"])
+def test_a_single_pixel_becomes_the_offset(layer, height):
+    """Exactly, however large it is: whatever it is divided by, it is as far from its mean as can be."""
+    graph = compiled(f"net n {{ input x: [{height}, {height}, 4] {layer} output y }}")
+    weights = drawn_weights(graph)
+    (beta,) = (array for key, array in weights.items() if key.endswith("beta"))
+    x = np.float32([3e4, -1e-3, 70000.7, 0.1]) * np.ones((2, 1, 1, 4), np.float32)
+    loaded = load_torch(graph, weights)
+    for inputs in (x, x[:1]):
+        (y,) = loaded([inputs])
+        np.testing.assert_array_equal(y, np.broadcast_to(beta, y.shape))
+        scripted = torch.jit.script(loaded.model)(torch.from_numpy(channels_first(inputs)))
+        np.testing.assert_array_equal(channels_last(scripted.detach().numpy()), y)
 
 
 @pytest.mark.parametrize("net", NETS, ids=identify)
@@ -104,6 +134,9 @@ def test_nets_agree_with_the_reference_scripted_and_exported_too(net):
         "conv2d_transpose(4, 3, strides=2, padding=same, output_padding=1)",
         "reflect_padding2d([[1, 0], [0, 2]])",
         "global_average_pooling2d(keepdims=true)",
+        "instance_normalization()",
+        "group_normalization(4)",
+        "max_pooling2d(3, strides=2, padding=same) max_pooling2d(2, strides=3, padding=same)",
     ],
 )
 @pytest.mark.parametrize(("height", "width"), [(3, 4), (7, 3), (8, 11)])

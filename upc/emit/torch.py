@@ -45,7 +45,8 @@ _MODULE_NAMES = (
 
 _HELPERS = (
     "same_amounts",
-    "pad_same", "average_inside", "average_inside_same", "resample", "pixel_shuffle_dcr", "pixel_unshuffle_dcr",
+    "pad_same", "average_inside", "average_inside_same", "resample", "pixel_shuffle_dcr", "pixel_unshuffle_crd",
+    "pixel_unshuffle_dcr",
     "FrozenBatchNorm1d", "FrozenBatchNorm2d", "FrozenBatchNorm3d", "SingleGroupNorm", "PReLUEverywhere",
     "fans", "truncated", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform",
     "lecun_normal", "random_normal", "random_uniform", "truncated_normal", "orthogonal",

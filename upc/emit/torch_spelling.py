@@ -64,7 +64,7 @@ from upc.layers import (
     UpSampling,
     ZeroPadding,
 )
-from upc.shape import Shape, same_padding, window_span
+from upc.shape import Shape, Size, same_padding, window_span
 
 Steps = tuple[Step, ...]
 Spelling = Callable[[Any, Node], Steps]
@@ -293,7 +293,7 @@ def _resampling(layer: UpSampling | Resizing) -> dict[str, Any]:
 
 def _pixel_shuffle(macro: str) -> Spelling:
     def say(layer: Any, node: Node) -> Steps:
-        return (_call(macro if layer.order == "crd" else f"{macro}_dcr", factor=layer.factor),)
+        return (_call(f"{macro}_{layer.order}", factor=layer.factor),)
 
     return say
 
@@ -325,20 +325,18 @@ def _layer_normalization(layer: LayerNormalization, node: Node) -> Steps:
 
 
 def _group_normalization(layer: GroupNormalization | InstanceNormalization, node: Node) -> Steps:
+    """`nn.InstanceNorm2d` refuses an empty batch, `nn.GroupNorm` some groups of one value: neither is used there."""
     *spatial, channels = node.input_shapes[0]
     groups = layer.groups if isinstance(layer, GroupNormalization) else channels
-    fields: dict[str, Any] = {
+    fields = {
         "groups": groups,
         "channels": channels,
         "eps": layer.epsilon,
         "affine": None if layer.center or layer.scale else False,
     }
-    if groups == channels and all(n == 1 for n in spatial):
-        return (Step("single_group_normalization", fields),)
-    if isinstance(layer, InstanceNormalization) and len(spatial) <= 3:
-        fields = {**fields, "spatial": Code(str(len(spatial))), "affine": True if fields["affine"] is None else None}
-        return (Step("instance_normalization", fields),)
-    return (Step("group_normalization", fields),)
+    # A free size may be 1.
+    single = groups == channels and all(isinstance(n, Size) or n == 1 for n in spatial)
+    return (Step("single_group_normalization" if single else "group_normalization", fields),)
 
 
 def _relu(layer: Relu, node: Node) -> Steps:

@@ -66,7 +66,7 @@ class F2(nn.Module):
 
     def __init__(self, groups: int, torch_: int) -> None:
         super().__init__()
-        self.instance_normalization = nn.InstanceNorm2d(groups, eps=0.001, affine=True)
+        self.instance_normalization = nn.GroupNorm(groups, groups, eps=0.001)
         self.conv2d = nn.Conv2d(groups, torch_, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ def pixel_shuffle_dcr(x: Tensor, factor: int) -> Tensor:
     """Move blocks of channels into space, channels read as (r, r, C) as TensorFlow does."""
     n, c, h, w = x.shape
     x = x.reshape(n, factor, factor, c // (factor * factor), h, w)
-    return x.permute(0, 3, 4, 1, 5, 2).reshape(n, -1, h * factor, w * factor)
+    return x.permute(0, 3, 4, 1, 5, 2).reshape(n, c // (factor * factor), h * factor, w * factor)
 
 
 def fans(shape: tuple[int, ...]) -> tuple[float, float]:
