@@ -26,10 +26,11 @@ from upc.bench import report, silicon
 from upc.build import compile_source
 from upc.files import write_atomic
 from upc.ir import Graph
-from upc.layers.resizing import UpSampling
 from upc.load import resolve_weights
 from upc.load_numba import import_file
-from upc.plan import lower
+from upc.plan.passes import reach_through
+from upc.plan.plan import Plan
+from upc.runtime.steps import Convolution, Gather, Repeat, Step
 from upc.source import Source
 
 HERE = Path(__file__).parent
@@ -57,17 +58,19 @@ class Technique:
 
 @contextmanager
 def _never_deferred() -> Iterator[None]:
-    waits = lower._Lowering._can_wait
-    with mock.patch.object(
-        lower._Lowering, "_can_wait", lambda self, node: not isinstance(node.layer, UpSampling) and waits(self, node)
-    ):
+    through = reach_through._through
+
+    def of_others(step: Step, reader: Step, plan: Plan) -> Convolution | None:
+        return None if isinstance(step, Gather) and isinstance(step.move, Repeat) else through(step, reader, plan)
+
+    with mock.patch.object(reach_through, "_through", of_others):
         yield
 
 
 TECHNIQUES = (
     Technique(
         "minimal filtering",
-        lambda: mock.patch("upc.plan.lower.filtered", lambda step, *known: step),
+        lambda: mock.patch("upc.plan.passes.choose_algorithms.filtered", lambda step, *known: step),
         (("b4", 64), ("b3", 64), ("b7", 1), ("b8", 1), ("d3", 1)),
     ),
     Technique(
@@ -77,7 +80,7 @@ TECHNIQUES = (
     ),
     Technique(
         "turns of their own for large kernels and large pictures",
-        lambda: mock.patch("upc.plan.lower.segments", lambda *known: ((0, 64),)),
+        lambda: mock.patch("upc.plan.passes.take_turns._turns", lambda *known: ((0, 64),)),
         (("b6", 64), ("b8", 64), ("b5", 64)),
     ),
     Technique(

@@ -30,6 +30,8 @@ OUTSIDE = {
     "upc.bench",
 }
 """What a user calls: these put stages together, and no stage knows them."""
+STEPS = "upc.runtime.steps"
+"""The words that plan, emitter and runtime share: data only."""
 
 
 def modules() -> dict[str, ast.Module]:
@@ -77,7 +79,7 @@ def at_import_time(tree: ast.Module) -> set[str]:
 @pytest.mark.parametrize("module", MODULES)
 def test_frameworks_are_imported_by_those_alone_that_run_them(module):
     roots = {name.split(".")[0] for name in imported(MODULES[module])} & FRAMEWORKS
-    allowed = {"numba", "llvmlite"} if within(module, {"upc.runtime"}) else set()
+    allowed = {"numba", "llvmlite"} if within(module, {"upc.runtime"}) and module != STEPS else set()
     if within(module, {"upc.load", "upc.load_numba", "upc.load_frameworks", "upc.convert", "upc.check", "upc.bench"}):
         allowed = FRAMEWORKS
     assert roots <= allowed
@@ -87,7 +89,7 @@ def test_frameworks_are_imported_by_those_alone_that_run_them(module):
 def test_importing_upc_imports_no_framework(module):
     assert not {name.split(".")[0] for name in at_import_time(MODULES[module])} & FRAMEWORKS
     assert not within(module, {"upc.emit", "upc.plan", "upc.passes"}) or not {
-        name for name in at_import_time(MODULES[module]) if within(name, {"upc.runtime"})
+        name for name in at_import_time(MODULES[module]) if within(name, {"upc.runtime"}) and name != STEPS
     }
 
 
@@ -99,6 +101,7 @@ def test_importing_upc_imports_no_framework(module):
         ("upc.diagnostics", {"upc.source"}),
         ("upc.ir", {"upc.source", "upc.shape"}),
         ("upc.syntax", {"upc.source"}),
+        (STEPS, set()),
     ],
 )
 def test_the_foundations_know_only_what_lies_below_them(module, allowed):
@@ -127,4 +130,11 @@ def test_stages_do_not_see_each_others_insides(stage):
     seen = {name for module in MODULES if within(module, {stage}) for name in upc_imports(module)}
     if stage == "upc.emit":  # Numba's source is written from a Plan, its public face
         seen -= {name for name in seen if name == "upc.plan" or name.startswith("upc.plan.")}
+    if stage in ("upc.plan", "upc.emit"):
+        seen -= {STEPS}
     assert not {name for name in seen if within(name, others)}
+
+
+def test_the_words_of_plans_need_nothing_but_python():
+    standard = {"__future__", "dataclasses", "math", "typing"}
+    assert {name.split(".")[0] for name in imported(MODULES[STEPS])} <= standard

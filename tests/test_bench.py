@@ -325,3 +325,9 @@ def test_every_technique_can_be_switched_off():
         if isinstance(technique.off, tuple):
             assert technique.off[0] in runtime, technique.name
             ast.parse(runtime.replace(*technique.off))
+            continue
+        case, batch = technique.cases[0]
+        graph = techniques._graph(case)
+        with technique.off():
+            without = pipeline.emit(graph, "numba", batch=batch)
+        assert without != pipeline.emit(graph, "numba", batch=batch), technique.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
@@ -390,6 +391,25 @@ class TestOps:
     def test_one_layer_is_explained(self, capsys):
         code, out, _ = upc(capsys, "ops", "pixel_shuffle")
         assert code == 0 and "order" in out and "Shape:" in out
+
+    @pytest.mark.parametrize(
+        ("target", "table"),
+        [
+            ("numba", "upc.plan.lowerings.LOWERINGS"),
+            ("keras", "upc.emit.keras_spelling.SPELLINGS"),
+            ("torch", "upc.emit.torch_spelling.SPELLINGS"),
+        ],
+    )
+    def test_every_target_says_what_it_can_do(self, capsys, monkeypatch, target, table):
+        from upc.gaps import Unsupported
+        from upc.layers import LAYERS
+        from upc.layers.activations import Selu
+
+        module, _, name = table.rpartition(".")
+        monkeypatch.setitem(getattr(importlib.import_module(module), name), Selu, Unsupported("for once"))
+        code, out, _ = upc(capsys, "ops", "--target", target)
+        said = dict.fromkeys(LAYERS, "") | {"selu": ": for once"}
+        assert code == 0 and out == "".join(f"{name}{gap}\n" for name, gap in said.items())
 
     def test_a_misspelt_layer_is_2(self, capsys):
         code, out, err = upc(capsys, "ops", "pixelshuffle")

@@ -17,8 +17,9 @@ from upc.ir import Array, Graph
 from upc.load import load_graph
 from upc.load_numba import import_file
 from upc.plan import minimal as planned
-from upc.plan.minimal import Algorithm
+from upc.plan.plan import Algorithm
 from upc.runtime import minimal
+from upc.runtime.steps import Filtering
 from upc.source import Source
 
 MIXED = """
@@ -94,7 +95,7 @@ def conv(taps: int, inputs: int, outputs: int, size: str = "16, 16") -> Graph:
 
 def filtered(graph: Graph, algorithm: Algorithm, batch: int = 1) -> int:
     """How many convolutions take the way of minimal filtering."""
-    return sum(step.kind == "Filtering" for step in pipeline.plan(graph, algorithm, batch).steps)
+    return sum(isinstance(step, Filtering) for step in pipeline.plan(graph, algorithm, batch).steps)
 
 
 def results(graph: Graph, weights: dict[str, Array], inputs: list[Array], algorithm: Algorithm) -> list[Array]:

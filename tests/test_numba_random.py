@@ -11,7 +11,7 @@ from tolerance import expect
 
 from upc import reference
 from upc.load import load_graph
-from upc.plan.lower import lower
+from upc.plan import make_plan
 from upc.verify import verify
 
 QUICK = settings(deadline=None, max_examples=150, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -52,7 +52,7 @@ def test_graphs_one_by_one(drawn: RandomNet) -> None:
 def test_every_graph_can_be_built_planned_and_run_by_the_reference(drawn: RandomNet) -> None:
     graph = drawn.graph()
     verify(graph)
-    plan = lower(graph)
+    plan = make_plan(graph)
     assert {f"output {o.name}" for o in graph.outputs} <= {step.target for step in plan.steps}
     weights = random_weights(graph, 0)
     for sizes in drawn.sizes:

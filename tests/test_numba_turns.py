@@ -11,7 +11,9 @@ from upc import pipeline
 from upc.build import compile_source
 from upc.ir import Graph
 from upc.load import load_graph
-from upc.plan import segments
+from upc.plan.passes import take_turns
+from upc.plan.plan import Turns
+from upc.runtime.steps import Convolution
 from upc.source import Source
 
 # A large kernel first, large pictures in the middle, a value that two segments read, a slice of a buffer, a rim.
@@ -42,12 +44,12 @@ def build(text: str) -> Graph:
 @pytest.mark.parametrize(
     "turns", [((0, 3), (2, 1), (5, 7)), ((0, 16), (1, 2), (3, 5), (6, 1)), ((0, 1),), ((0, 64), (4, 64))]
 )
-def test_turns_leave_no_trace(turns: segments.Segments, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_turns_leave_no_trace(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = build(TURNS.replace("upc_test_turns", f"upc_test_turns_{len(turns)}_{turns[0][1]}"))
     weights, inputs = random_weights(graph, 1), random_inputs(graph, 1, 21, {})
     wanted = expect(graph, weights, inputs)
     whole = load_graph(graph, weights=weights)(*inputs)
-    monkeypatch.setattr("upc.plan.lower.segments", lambda *known: turns)
+    monkeypatch.setattr(take_turns, "_turns", lambda *known: turns)
     assert f"segments={turns}" in pipeline.emit(graph, "numba").replace("\n", " ")
     net = load_graph(graph, weights=weights)
     made = net(*inputs)
@@ -62,9 +64,9 @@ def test_turns_leave_no_trace(turns: segments.Segments, monkeypatch: pytest.Monk
 def test_large_kernels_take_larger_turns_than_large_pictures() -> None:
     text = "net n {{\n  input z: [100]\n  dense(25 * 25 * 432)\n  reshape(25, 25, 432)\n{}  output y\n}}\n"
     ups = "".join(f"  conv2d_transpose({n}, kernel_size=2, strides=2)\n" for n in (192, 96, 3))
-    (first, many), (second, few) = pipeline.plan(build(text.format(ups))).segments
+    (first, many), (second, few) = pipeline.plan(build(text.format(ups))).turns
     assert first == 0 < second and many == 64 and few <= 4
-    assert len(pipeline.plan(build("net n {\n  input z: [100]\n  dense(50)\n  output y\n}\n")).segments) == 1
+    assert len(pipeline.plan(build("net n {\n  input z: [100]\n  dense(50)\n  output y\n}\n")).turns) == 1
 
 
 def test_values_that_wait_are_few() -> None:
@@ -83,7 +85,7 @@ net n {
 }
 """
     plan = pipeline.plan(build(text))
-    assert max(images for _, images in plan.segments if images is not None) <= 2
+    assert max(images for _, images in plan.turns if images is not None) <= 2
 
 
 FEW = [
@@ -121,7 +123,7 @@ def test_a_dense_layer_is_normalised_with_numbers_of_its_own_for_every_pixel() -
         "net upc_test_flat {\n  input z: [9]\n  dense(3 * 2 * 5)\n  batch_normalization()\n  relu()\n"
         "  reshape(3, 2, 5)\n  conv2d(4, kernel_size=3, padding=same)\n  output y\n}\n"
     )
-    assert any(step.setting("layout") == "spread" for step in pipeline.plan(graph).steps if step.kind == "Convolution")
+    assert any(isinstance(step, Convolution) and step.layout == "spread" for step in pipeline.plan(graph).steps)
     weights, inputs = random_weights(graph, 3), random_inputs(graph, 3, 2, {})
     made = load_graph(graph, weights=weights)(*inputs)
     (wanted,) = expect(graph, weights, inputs)

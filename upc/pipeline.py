@@ -17,7 +17,7 @@ from upc.units import Read, Report, folder_reader, read_source
 
 if TYPE_CHECKING:
     from upc.plan.minimal import Algorithm
-    from upc.plan.steps import Plan
+    from upc.plan.plan import Plan
 
 STDIN = "-"
 Emitter = Callable[..., str]
@@ -72,9 +72,9 @@ def plan(built: Graph, algorithm: Algorithm = "auto", batch: int = 1) -> Plan:
     "auto" where it pays in calls of `batch` images: it works for any other number all the same.
     """
     from upc.passes import rewrite
-    from upc.plan.lower import lower
+    from upc.plan import make_plan
 
-    return lower(rewrite(built), algorithm, batch)
+    return make_plan(rewrite(built), algorithm, batch)
 
 
 def emit(built: Graph, target: str, algorithm: Algorithm = "auto", batch: int = 1) -> str:

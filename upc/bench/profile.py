@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -112,24 +112,12 @@ def _steps(module: ModuleType, net: Any, inputs: Sequence[Array], batch: int, se
     }
     sizes = network.sizes(**free)
     for compiled, step, taken in zip(network.compiled(), network.steps, seconds, strict=True):
-        values = {step.source, step.target, *getattr(step, "operands", ())}
+        values = {step.target, *step.reads}
         floats = batch * sum(prod(sizes[value]) for value in values)
-        floats += sum(prod(network.weights[key]) for key in _weights(step, network.weights))
+        floats += sum(prod(network.weights[key]) for key in step.weight_keys)
         adds = _multiply_adds(compiled, step, module, sizes)
         kind = getattr(step, "form", type(step).__name__.lower())
         yield StepTime(step.name, step.line, kind, float(taken), batch * adds, FLOAT_BYTES * floats)
-
-
-def _weights(part: Any, known: Mapping[str, Any]) -> set[str]:
-    """The weights that a step names, or whose layer it names."""
-    if isinstance(part, str):
-        return {key for key in known if key == part or key.rpartition(".")[0] == part}
-    if is_dataclass(part):
-        mine = [getattr(part, f.name) for f in fields(part) if f.name not in ("name", "source", "target", "operands")]
-        return set().union(*(_weights(value, known) for value in mine))
-    if isinstance(part, (tuple, list)):
-        return set().union(*(_weights(value, known) for value in part))
-    return set()
 
 
 def _multiply_adds(compiled: Any, step: Any, module: ModuleType, sizes: Mapping[str, tuple[int, int, int]]) -> int:
@@ -142,7 +130,7 @@ def _multiply_adds(compiled: Any, step: Any, module: ModuleType, sizes: Mapping[
         pixels = sum(prod(phases.grid(phase, grid_size)) * len(phase.taps) for phase in phases.phases)
         return int(pixels) * int(step.inputs // step.groups * step.outputs * compiled.folded)
     if isinstance(step, module.Filtering):
-        return int(prod(step.patches(target)) * step.points * step.inputs * step.channels)
+        return int(prod(module.patch_grid(step, target)) * step.points * step.inputs * step.channels)
     if isinstance(step, module.Depthwise):
         return int(prod(step.kernel) * target.height * target.width * target.channels)
     return 0

@@ -1,6 +1,6 @@
 """List the layers with their arguments, or explain one of them.
 
-With --target, only whether the target can spell each layer, and where it cannot, why.
+With --target, only whether the target can do each layer, and where it cannot, why.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("layer", nargs="?", metavar="LAYER", help="one layer, explained")
-    parser.add_argument("--target", choices=shared.TARGETS, help="whether that target can spell them")
+    parser.add_argument("--target", choices=shared.TARGETS, help="whether that target can do them")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -62,8 +62,19 @@ def _explain(card: type[Layer]) -> None:
 
 
 def _gap(card: type[Layer], target: str) -> str | None:
-    """Why a target cannot spell a layer, or None where it can."""
+    """Why a target cannot do a layer, or None where it can."""
     from importlib import import_module
 
-    spelling = import_module(f"upc.emit.{target}_spelling").SPELLINGS.get(card)
-    return getattr(spelling, "reason", None)
+    from upc.gaps import Unsupported
+
+    module, table = _TABLES[target]
+    entry = getattr(import_module(module), table)[card]
+    return entry.reason if isinstance(entry, Unsupported) else None
+
+
+_TABLES = {
+    "numba": ("upc.plan.lowerings", "LOWERINGS"),
+    "keras": ("upc.emit.keras_spelling", "SPELLINGS"),
+    "torch": ("upc.emit.torch_spelling", "SPELLINGS"),
+}
+"""Where each target says of every layer how it does it, or why it does not."""

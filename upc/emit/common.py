@@ -10,30 +10,16 @@ from typing import Any
 
 import jinja2
 
-from upc.diagnostics import EXIT_SOURCE, UpcError, error
 from upc.emit.definitions import LoopItem, Resolved
 from upc.emit.layout import INDENT, WIDTH, Code, Names, literal
 from upc.emit.structure import Scope
-from upc.ir import Graph, Node, Value
+from upc.gaps import CannotSay as CannotSay
+from upc.gaps import Unsupported as Unsupported
+from upc.gaps import unsupported as unsupported
+from upc.ir import Graph, Value
 from upc.resources import directory
 from upc.shape import Dim, Shape, Size, show
 from upc.source import Span
-
-
-@dataclass(frozen=True, slots=True)
-class Unsupported:
-    """In place of a spelling: why a target cannot say a layer."""
-
-    reason: str
-
-
-class CannotSay(Exception):
-    """A layer that a target can say, but not with these arguments."""
-
-
-def unsupported(target: str, node: Node, reason: str) -> UpcError:
-    """The error for a layer a target has no words for."""
-    return error("E0701", f"unsupported on {target}: {node.layer.name}: {reason}", node.span, exit_code=EXIT_SOURCE)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 import textwrap
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,29 +15,22 @@ from upc.demands import explain_demands, holds_always
 from upc.emit.common import environment
 from upc.emit.layout import Code, fit, literal
 from upc.ir import Demand, Graph
-from upc.plan.lower import lower
-from upc.plan.steps import BatchNorm, Plan, Step
+from upc.plan import make_plan
+from upc.plan.plan import ONE_TURN, Plan
+from upc.runtime.steps import Filtering, Step
 from upc.shape import Dim, Shape, show
 
 RUNTIME = (
-    *("subroutine", "vectors", "layout", "registers", "tile", "finishing", "team", "cache"),
+    *("steps", "subroutine", "vectors", "layout", "registers", "tile", "finishing", "team", "cache"),
     *("epilogue", "patches", "phases", "tiling", "rows", "convolution", "minimal", "filtering"),
     *("drive", "moving", "windows", "normalizing", "network", "stored", "net"),
 )
 """The modules of `upc.runtime` that a generated module carries, in an order in which each rests on earlier ones."""
 
-_NO_PADDING = ((0, 0), (0, 0))
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "Convolution": {"strides": (1, 1), "dilation": (1, 1), "padding": _NO_PADDING, "groups": 1, "size": (1, 1)},
-    "Depthwise": {"strides": (1, 1), "dilation": (1, 1), "padding": _NO_PADDING},
-    "Pool": {"padding": _NO_PADDING, "count_padding": False},
-}
-"""Settings of the runtime's steps that go without saying."""
-
 
 def emit(graph: Graph) -> str:
     """The source of the module for a graph as it stands. Raises UpcError where the target cannot do a layer."""
-    return emit_plan(lower(graph))
+    return emit_plan(make_plan(graph))
 
 
 def emit_plan(plan: Plan) -> str:
@@ -65,8 +59,8 @@ def emit_plan(plan: Plan) -> str:
             free=Code(", ".join(f"{name}: int" for name in free)),
             sizes=[(Code(literal(k)), Code(_tuple(size))) for k, size in sorted(plan.sizes.items())],
             slices=[
-                (Code(literal(k)), Code(f"({literal(host)}, {', '.join(map(_dim, at))})"))
-                for k, (host, *at) in sorted(plan.slices.items())
+                (Code(literal(k)), Code(f"({literal(p.buffer)}, {', '.join(map(_dim, p.start))})"))
+                for k, p in sorted(plan.places.items())
             ],
             demands=[(Code(condition), Code(literal(words))) for condition, words in _demands(graph)],
             shapes=Code(_tuple_of([_tuple(o.value.shape) for o in graph.outputs])),
@@ -74,9 +68,9 @@ def emit_plan(plan: Plan) -> str:
             outputs=Code(_tuple_of([_port(o.name, o.value.shape) for o in graph.outputs])),
             weights=[(Code(literal(key)), Code(literal(weight.shape))) for key, weight, _ in graph.weights()],
             steps=steps,
-            turns=Code(literal(plan.segments)) if plan.segments != ((0, None),) else None,
+            turns=Code(literal(plan.turns)) if plan.turns != ONE_TURN else None,
             sample=Code(literal_dict(_sample(graph, free))) if free else None,
-            lives=[(Code(literal(k)), Code(literal(life))) for k, life in sorted(plan.lives.items())],
+            lives=[(Code(literal(k)), Code(literal(life))) for k, life in sorted(plan.lives().items())],
         )
     )
 
@@ -114,29 +108,34 @@ def carried_runtime() -> tuple[tuple[str, ...], str]:
 
 def _step(step: Step) -> dict[str, Any]:
     """What the template says of a step."""
-    settings = [(k, v) for k, v in step.settings if _DEFAULTS.get(step.kind, {}).get(k) != v]
-    if step.then:
-        settings.append(("then", Code(_tuple_of([_operation(o) for o in step.then]))))
-    if step.operands:
-        settings.append(("operands", step.operands))
-    head = [literal(step.name), str(step.line), literal(step.source), literal(step.target)]
-    arguments = ", ".join(head + [f"{k}={literal(v)}" for k, v in settings])
     return {
         "line": step.line,
         "name": Code(_comment(step.name)),
         "words": Code(_comment(f"{', '.join(step.reads)} -> {step.target}")),
-        "code": Code(fit(f"{step.kind}({arguments}),", 2)),
+        "code": Code(fit(f"{_made(step)},", 2)),
     }
+
+
+def _made(value: object) -> str:
+    """The Python that makes a value of a plan: a record by its class, with what does not go without saying."""
+    if isinstance(value, tuple):
+        return _tuple_of([_made(item) for item in value])
+    if not is_dataclass(value):
+        return literal(value)
+    arguments = []
+    by_name = False
+    for f in fields(value):
+        given = getattr(value, f.name)
+        by_name = by_name or f.kw_only is True
+        if given == f.default:
+            by_name = True
+        else:
+            arguments.append(f"{f.name}={_made(given)}" if by_name else _made(given))
+    return f"{type(value).__name__}({', '.join(arguments)})"
 
 
 def literal_dict(items: dict[str, int]) -> str:
     return "{" + ", ".join(f"{literal(k)}: {v}" for k, v in items.items()) + "}"
-
-
-def _operation(operation: Any) -> str:
-    if isinstance(operation, BatchNorm):
-        return f"BatchNorm({literal(operation.path)}, {operation.epsilon!r}{', flat=True' if operation.flat else ''})"
-    return literal(operation)
 
 
 def _tuple_of(items: list[str]) -> str:
@@ -199,7 +198,7 @@ def _sample(graph: Graph, free: list[str]) -> dict[str, int]:
 
 def _convolutions(plan: Plan) -> str:
     """Which algorithm was asked for, and what came of it."""
-    count = sum(step.kind == "Filtering" for step in plan.steps)
+    count = sum(isinstance(step, Filtering) for step in plan.steps)
     return f"Algorithm {plan.algorithm}: {count or 'no'} convolution{'s' * (count != 1)} by minimal filtering."
 
 

@@ -1,1 +1,37 @@
-"""Graph -> Plan, for Numba: which kernels make a network, and where its values lie."""
+"""Graph -> Plan, for Numba: which kernels make a network, and where its values lie.
+
+`lower` makes every node's steps by themselves; then each pass runs once, in the order of `PASSES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from upc.ir import Graph
+from upc.plan.lower import lower
+from upc.plan.passes.choose_algorithms import choose_algorithms
+from upc.plan.passes.drop_identities import drop_identities
+from upc.plan.passes.fuse_epilogues import fuse_epilogues
+from upc.plan.passes.join_in_place import join_in_place
+from upc.plan.passes.place_outputs import place_outputs
+from upc.plan.passes.reach_through import reach_through
+from upc.plan.passes.take_turns import take_turns
+from upc.plan.plan import Algorithm, Plan
+
+PASSES: tuple[Callable[[Plan], Plan], ...] = (
+    drop_identities,
+    reach_through,
+    fuse_epilogues,
+    join_in_place,
+    place_outputs,
+    choose_algorithms,
+    take_turns,
+)
+
+
+def make_plan(graph: Graph, algorithm: Algorithm = "auto", batch: int = 1) -> Plan:
+    """The plan of a graph for calls of so many images. Raises UpcError where Numba cannot do a layer."""
+    plan = lower(graph, algorithm, batch)
+    for apply in PASSES:
+        plan = apply(plan)
+    return plan

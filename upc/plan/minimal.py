@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Any, Literal
 
-from upc.plan.steps import Size, Step
-
-Algorithm = Literal["exact", "fast", "auto"]
-"""Minimal filtering: never, wherever it can be done, or where it pays."""
+from upc.plan.plan import Algorithm as Algorithm
+from upc.plan.plan import Size
+from upc.runtime.steps import Convolution, Entries, Filtering
 
 POINTS = (4, 6, 8)  # on each axis, at which patches are evaluated
 LEAST_CHANNELS, LEAST_PIXELS = 32, 4
@@ -38,7 +36,7 @@ class Axis:
 
     before: int
     skips: tuple[int, ...]
-    entries: tuple[tuple[tuple[int, ...], ...], ...]
+    entries: Entries
     pixels: int
 
     @property
@@ -76,22 +74,31 @@ class Way:
         return prod(-(-axis.pixels // self.patch) for axis in self.axes)
 
 
-def filtered(step: Step, sizes: Mapping[str, Size], algorithm: Algorithm, batch: int) -> Step:
+def filtered(step: Convolution, sizes: Mapping[str, Size], algorithm: Algorithm, batch: int) -> Convolution | Filtering:
     """The step that does the work of one by minimal filtering, or that step itself."""
     height, width = (size if isinstance(size, int) else TYPICAL_PIXELS for size in sizes[step.target][:2])
     way = _choose(step, (height, width), algorithm, batch)
     if way is None:
         return step
     rows, columns = way.axes
-    settings = (
-        *((name, step.setting(name)) for name in ("layout", "inputs", "outputs", "weights")),
-        *(("patch", way.patch), ("rows", rows.entries), ("columns", columns.entries)),
-        *(("before", (rows.before, columns.before)), ("skips", (rows.skips, columns.skips)), ("images", batch)),
+    return Filtering(
+        *(step.name, step.line, step.source, step.target),
+        layout="conv_transpose" if step.layout == "conv_transpose" else "conv",
+        inputs=step.inputs,
+        outputs=step.outputs,
+        weights=step.weights,
+        patch=way.patch,
+        rows=rows.entries,
+        columns=columns.entries,
+        before=(rows.before, columns.before),
+        skips=(rows.skips, columns.skips),
+        images=batch,
+        then=step.then,
+        operands=step.operands,
     )
-    return replace(step, kind="Filtering", settings=settings)
 
 
-def _choose(step: Step, target: tuple[int, int], algorithm: Algorithm, batch: int) -> Way | None:
+def _choose(step: Convolution, target: tuple[int, int], algorithm: Algorithm, batch: int) -> Way | None:
     """The cheapest way, if there is one and the algorithm allows it."""
     if algorithm == "exact" or not _fits(step, target):
         return None
@@ -99,7 +106,7 @@ def _choose(step: Step, target: tuple[int, int], algorithm: Algorithm, batch: in
     if rows is None or columns is None or rows.taps != columns.taps:
         return None
     ways = [Way(points - rows.taps + 1, (rows, columns)) for points in POINTS if rows.taps < points]
-    inputs, outputs = step.setting("inputs"), step.setting("outputs")
+    inputs, outputs = step.inputs, step.outputs
     ways = [way for way in ways if algorithm == "fast" or _allowed(way, inputs, outputs)]
     if not ways:
         return None
@@ -108,7 +115,7 @@ def _choose(step: Step, target: tuple[int, int], algorithm: Algorithm, batch: in
         return best
     kernel, taps = inputs * outputs, prod(_taps_met(axis) for axis in best.axes) / best.phases
     direct = batch * prod(target) * taps * kernel / MULTIPLY_ADDS_PER_SECOND
-    direct += prod(step.setting("kernel")) * kernel / FLOATS_OF_KERNEL_PER_SECOND
+    direct += prod(step.kernel) * kernel / FLOATS_OF_KERNEL_PER_SECOND
     return best if _seconds(best, inputs, outputs, batch) < direct else None
 
 
@@ -132,28 +139,24 @@ def _taps_met(axis: Axis) -> int:
     return sum(bool(entries) for phase in axis.entries for entries in phase)
 
 
-def _fits(step: Step, target: tuple[int, int]) -> bool:
+def _fits(step: Convolution, target: tuple[int, int]) -> bool:
     """Whether it is a convolution of the kind, of enough channels and pixels."""
-    if step.kind != "Convolution":
-        return False
-    settings: dict[str, Any] = dict(step.settings)
     return (
-        settings["layout"] in ("conv", "conv_transpose")
-        and "shuffle" not in settings
-        and settings.get("groups", 1) == 1
-        and set(settings.get("dilation", (1, 1))) == {1}
-        and (settings["form"] == "transposed" or set(settings.get("strides", (1, 1))) == {1})
-        and min(settings["inputs"], settings["outputs"]) >= LEAST_CHANNELS
+        step.layout in ("conv", "conv_transpose")
+        and step.shuffle is None
+        and step.groups == 1
+        and step.dilation == (1, 1)
+        and (step.form == "transposed" or step.strides == (1, 1))
+        and min(step.inputs, step.outputs) >= LEAST_CHANNELS
         and min(target) >= LEAST_PIXELS
     )
 
 
-def _axis(step: Step, axis: int, target: int) -> Axis | None:
+def _axis(step: Convolution, axis: int, target: int) -> Axis | None:
     """One axis of the convolution; None where filtering saves nothing."""
-    settings: dict[str, Any] = dict(step.settings)
-    kernel, form, padding = settings["kernel"][axis], settings["form"], settings["padding"]
-    before = (kernel - 1) // 2 if padding == "same" else padding[axis][0]
-    pace = settings["strides"][axis] if form == "transposed" else settings.get("size", (1, 1))[axis]
+    kernel, form, padding = step.kernel[axis], step.form, step.padding
+    before = (kernel - 1) // 2 if isinstance(padding, str) else padding[axis][0]
+    pace = step.strides[axis] if form == "transposed" else step.size[axis]
     seen: list[dict[int, list[int]]] = [defaultdict(list) for _ in range(pace)]
     for phase, k in product(range(pace), range(kernel)):
         if form == "transposed":

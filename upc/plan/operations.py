@@ -25,41 +25,44 @@ from upc.layers.activations import (
 from upc.layers.merge import Add, Average, Maximum, Merge, Minimum, Multiply, Subtract
 from upc.layers.normalization import BatchNormalization
 from upc.layers.pointwise import Dropout, Rescaling
-from upc.plan.steps import BatchNorm, Operation
+from upc.runtime.steps import Apply, BatchNorm, CombineName, Operation, PixelPRelu
 
 _UNARY: dict[type[Layer], Callable[[Any], tuple[Operation, ...]]] = {
-    Relu: lambda a: (("relu", a.max_value, a.negative_slope),),
-    LeakyRelu: lambda a: (("leaky_relu", a.negative_slope),),
-    Elu: lambda a: (("elu", a.alpha),),
-    Selu: lambda a: (("selu",),),
-    Gelu: lambda a: (("gelu_tanh",),) if a.approximate else (("gelu",),),
-    Silu: lambda a: (("silu",),),
-    Softplus: lambda a: (("softplus",),),
-    Tanh: lambda a: (("tanh",),),
-    Sigmoid: lambda a: (("sigmoid",),),
-    HardSigmoid: lambda a: (("hard_sigmoid",),),
-    HardSwish: lambda a: (("hard_swish",),),
-    Clip: lambda a: (("clip", float(a.min_value), float(a.max_value)),),
-    Rescaling: lambda a: (("affine", float(a.scale), float(a.offset)),),
+    Relu: lambda a: (Apply("relu", (a.max_value, a.negative_slope)),),
+    LeakyRelu: lambda a: (Apply("leaky_relu", (a.negative_slope,)),),
+    Elu: lambda a: (Apply("elu", (a.alpha,)),),
+    Selu: lambda a: (Apply("selu"),),
+    Gelu: lambda a: (Apply("gelu_tanh" if a.approximate else "gelu"),),
+    Silu: lambda a: (Apply("silu"),),
+    Softplus: lambda a: (Apply("softplus"),),
+    Tanh: lambda a: (Apply("tanh"),),
+    Sigmoid: lambda a: (Apply("sigmoid"),),
+    HardSigmoid: lambda a: (Apply("hard_sigmoid"),),
+    HardSwish: lambda a: (Apply("hard_swish"),),
+    Clip: lambda a: (Apply("clip", (float(a.min_value), float(a.max_value))),),
+    Rescaling: lambda a: (Apply("affine", (float(a.scale), float(a.offset))),),
     Dropout: lambda a: (),
 }
 
-_MERGE: dict[type[Merge], tuple[str, Callable[[float], Operation]]] = {
-    Add: ("add", lambda c: ("plus", c)),
-    Average: ("add", lambda c: ("plus", c)),
-    Subtract: ("subtract", lambda c: ("plus", -c)),
-    Multiply: ("multiply", lambda c: ("times", c)),
-    Maximum: ("maximum", lambda c: ("at_least", c)),
-    Minimum: ("minimum", lambda c: ("at_most", c)),
+_MERGE: dict[type[Merge], tuple[CombineName, Callable[[float], Operation]]] = {
+    Add: ("add", lambda c: Apply("plus", (c,))),
+    Average: ("add", lambda c: Apply("plus", (c,))),
+    Subtract: ("subtract", lambda c: Apply("plus", (-c,))),
+    Multiply: ("multiply", lambda c: Apply("times", (c,))),
+    Maximum: ("maximum", lambda c: Apply("at_least", (c,))),
+    Minimum: ("minimum", lambda c: Apply("at_most", (c,))),
 }
 
+POINTWISE: tuple[type[Layer], ...] = (*_UNARY, BatchNormalization, PRelu)
+"""The layers that do something to every value by itself."""
 
-def merge_operation(layer: Layer, reversed_order: bool = False) -> str | None:
-    """The operation that joins two values, with the current one second if `reversed_order`."""
-    if not isinstance(layer, Merge):
-        return None
-    name = _MERGE[type(layer)][0]
-    return "subtract_from" if name == "subtract" and reversed_order else name
+MERGES: tuple[type[Layer], ...] = tuple(_MERGE)
+"""The layers that join values place by place."""
+
+
+def merge_function(layer: Merge) -> CombineName:
+    """The function that joins two values."""
+    return _MERGE[type(layer)][0]
 
 
 def constant_operations(layer: Merge, inputs: int) -> tuple[Operation, ...]:
@@ -67,22 +70,20 @@ def constant_operations(layer: Merge, inputs: int) -> tuple[Operation, ...]:
     constant = _MERGE[type(layer)][1]
     made = tuple(constant(float(number)) for number in layer.constants)
     if isinstance(layer, Average):
-        made += (("times", 1.0 / (inputs + len(layer.constants))),)
+        made += (Apply("times", (1.0 / (inputs + len(layer.constants)),)),)
     return made
 
 
-def unary_operations(node: Node) -> tuple[Operation, ...] | None:
-    """What a node does to every value of its one input, or None if that is not all it does."""
+def pointwise_operations(node: Node) -> tuple[Operation, ...]:
+    """What a node of one of the `POINTWISE` layers does to every value."""
     layer = node.layer
-    if type(layer) in _UNARY:
-        return _UNARY[type(layer)](layer)
     if isinstance(layer, BatchNormalization):
-        return (BatchNorm(node.path, layer.epsilon),)
+        return (BatchNorm(node.path, layer.epsilon, layer.scale, layer.center),)
     if isinstance(layer, PRelu):
         (alpha,) = node.weights
-        shape = (1,) * (3 - len(alpha.shape)) + alpha.shape
-        return (("channel_prelu", f"{node.path}.{alpha.name}", shape),)
-    return None
+        rows, columns, channels = (1,) * (3 - len(alpha.shape)) + alpha.shape
+        return (PixelPRelu(f"{node.path}.{alpha.name}", (rows, columns, channels)),)
+    return _UNARY[type(layer)](layer)
 
 
 def activation_operations(name: str | None) -> tuple[Operation, ...] | None:

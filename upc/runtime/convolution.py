@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import product
-from math import prod
-from typing import Any
 
 import numpy as np
 
-from upc.runtime.epilogue import BatchNorm, operand_names, rim_section
-from upc.runtime.finishing import Operation
-from upc.runtime.layout import LINE, Machine, Picture, Table, View, Weights
-from upc.runtime.patches import STREAM_BYTES, Pair, Patch, choose_patch, choose_vectors, most_rows
+from upc.runtime.epilogue import channel_numbers, epilogue, operand_names, rim_section, scale_offset
+from upc.runtime.layout import LINE, Machine, Picture, Rim, Table, View, Weights
+from upc.runtime.patches import STREAM_BYTES, Patch, choose_patch, choose_vectors, most_rows
 from upc.runtime.phases import (
     Phase,
     Phases,
@@ -24,6 +20,7 @@ from upc.runtime.phases import (
     upsampled_phases,
 )
 from upc.runtime.registers import FIRST_LEVEL, SECOND_LEVEL, TileType
+from upc.runtime.steps import BatchNorm, Convolution, Operation, Pair
 from upc.runtime.subroutine import Kernel
 from upc.runtime.tiling import (
     RIM,
@@ -43,117 +40,86 @@ MANY_IMAGES = 64  # where it is not known how many they are
 SOURCE_CHUNK_BYTES = 192 << 10  # source pixels that stay there while all panels pass over them
 
 
-@dataclass(frozen=True)
-class Convolution:
-    """One phase convolution as a network describes it; sizes come later, from its buffers.
+def zeros_before(step: Convolution, source: Pair, target: Pair) -> Pair:
+    """Zeros in front of the source (convolution) or pixels cut off the full result (transposed)."""
+    if step.padding != "same":
+        assert not isinstance(step.padding, str)
+        return step.padding[0][0], step.padding[1][0]
+    before = []
+    for axis in (0, 1):
+        span = step.dilation[axis] * (step.kernel[axis] - 1) + 1
+        if step.form == "transposed":
+            beyond = (source[axis] - 1) * step.strides[axis] + span - target[axis]
+        else:
+            scaled = source[axis] * step.size[axis]
+            beyond = (-(-scaled // step.strides[axis]) - 1) * step.strides[axis] + span - scaled
+        before.append(max(0, beyond) // 2)
+    return before[0], before[1]
 
-    `form` is how the kernel meets the pixels: "convolution", "transposed" or "upsampled" (each source pixel
-    first repeated `size` times). `layout` is how the canonical array is read as (row, column, input, output):
-    "conv", "conv_transpose", "dense", "spread" (dense that makes a whole picture) or "gather" (dense that
-    reads a whole picture). `shuffle` moves blocks of channels into space. `images` are those of a usual call, which
-    say how large tiles are and what is asked for ahead. `then` are the operations after it.
+
+def unfolded(step: Convolution, source: Pair, target: Pair, fixed: bool) -> Phases:
+    """The phases for such sizes; `fixed` if they are the only ones there will be.
+
+    Where others are to come, there are as many phases whatever the sizes, because the kernel is packed by them
+    once: a narrow target has no pixels of some. A dense layer's one pixel is fixed in any network.
     """
+    target = -(-target[0] // step.enlargement), -(-target[1] // step.enlargement)
+    before = zeros_before(step, source, target)
+    if step.form == "transposed":
+        settled = fixed or step.layout == "spread"
+        seen, made = (source, target) if settled else ((2, 2), step.strides)
+        return transposed_phases(step.kernel, step.strides, step.dilation, before, seen, made)
+    if step.form == "upsampled":
+        return upsampled_phases(step.kernel, step.size, step.dilation, before)
+    return convolution_phases(step.kernel, step.strides, step.dilation, before)
 
-    name: str
-    line: int
-    source: str
-    target: str
-    form: str
-    layout: str
-    kernel: Pair
-    inputs: int
-    outputs: int
-    weights: tuple[str, str | None]
-    strides: Pair = (1, 1)
-    dilation: Pair = (1, 1)
-    padding: str | tuple[Pair, Pair] = ((0, 0), (0, 0))
-    size: Pair = (1, 1)
-    groups: int = 1
-    shuffle: tuple[int, str] | None = None
-    images: int = 1
-    then: tuple[Any, ...] = ()
-    operands: tuple[str, ...] = ()
 
-    @property
-    def bias(self) -> str | None:
-        return self.weights[1]
+def kernel_array(step: Convolution, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The kernel as (row, column, input of a group, output)."""
+    given = weights[step.weights[0]]
+    h, w = step.kernel
+    if step.layout == "conv":
+        return given
+    if step.layout == "conv_transpose":
+        parts = np.split(given, step.groups, axis=3)
+        return np.concatenate([part.transpose(0, 1, 3, 2) for part in parts], axis=3)
+    if step.layout == "spread":
+        return given.reshape(step.inputs, h, w, step.outputs).transpose(1, 2, 0, 3)
+    return given.reshape(h, w, step.inputs, step.outputs)
 
-    @property
-    def floats(self) -> int:
-        """Of the kernel."""
-        return prod(self.kernel) * self.inputs // self.groups * self.outputs
 
-    def _before(self, source: Pair, target: Pair) -> Pair:
-        """Zeros in front of the source (convolution) or pixels cut off the full result (transposed)."""
-        if self.padding != "same":
-            assert not isinstance(self.padding, str)
-            return self.padding[0][0], self.padding[1][0]
-        before = []
-        for axis in (0, 1):
-            span = self.dilation[axis] * (self.kernel[axis] - 1) + 1
-            if self.form == "transposed":
-                beyond = (source[axis] - 1) * self.strides[axis] + span - target[axis]
-            else:
-                scaled = source[axis] * self.size[axis]
-                beyond = (-(-scaled // self.strides[axis]) - 1) * self.strides[axis] + span - scaled
-            before.append(max(0, beyond) // 2)
-        return before[0], before[1]
+def column_runs(step: Convolution) -> list[tuple[Pair, int, np.ndarray]]:
+    """(target pixel within a shuffle, group, kernel columns) of every run of target channels."""
+    every = np.arange(step.outputs)
+    if step.shuffle:
+        r = step.shuffle.factor
+        blocks = every.reshape(-1, r, r) if step.shuffle.order == "crd" else every.reshape(r, r, -1).transpose(2, 0, 1)
+        return [((i, j), 0, blocks[:, i, j]) for i, j in product(range(r), range(r))]
+    return [((0, 0), group, part) for group, part in enumerate(np.split(every, step.groups))]
 
-    def unfolded(self, source: Pair, target: Pair, fixed: bool) -> Phases:
-        """The phases for such sizes; `fixed` if they are the only ones there will be.
 
-        Where others are to come, there are as many phases whatever the sizes, because the kernel is packed by them
-        once: a narrow target has no pixels of some. A dense layer's one pixel is fixed in any network.
-        """
-        factor = self.shuffle[0] if self.shuffle else 1
-        target = -(-target[0] // factor), -(-target[1] // factor)
-        before = self._before(source, target)
-        if self.form == "transposed":
-            settled = fixed or self.layout == "spread"
-            seen, made = (source, target) if settled else ((2, 2), self.strides)
-            return transposed_phases(self.kernel, self.strides, self.dilation, before, seen, made)
-        if self.form == "upsampled":
-            return upsampled_phases(self.kernel, self.size, self.dilation, before)
-        return convolution_phases(self.kernel, self.strides, self.dilation, before)
-
-    def reach(self, source: Picture, target: Picture, fixed: bool) -> tuple[int, int, int, int]:
-        """The zero rim it needs around its source."""
-        factor = self.shuffle[0] if self.shuffle else 1
-        ours = self.unfolded((source.height, source.width), (target.height, target.width), fixed)
-        return ours.reach((source.height, source.width), (target.height // factor, target.width // factor))
-
-    def kernel_array(self, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The kernel as (row, column, input of a group, output)."""
-        given = weights[self.weights[0]]
-        h, w = self.kernel
-        if self.layout == "conv":
-            return given
-        if self.layout == "conv_transpose":
-            parts = np.split(given, self.groups, axis=3)
-            return np.concatenate([part.transpose(0, 1, 3, 2) for part in parts], axis=3)
-        if self.layout == "spread":
-            return given.reshape(self.inputs, h, w, self.outputs).transpose(1, 2, 0, 3)
-        return given.reshape(h, w, self.inputs, self.outputs)
-
-    def columns(self) -> list[tuple[Pair, int, np.ndarray]]:
-        """(target pixel within a shuffle, group, kernel columns) of every run of target channels."""
-        every = np.arange(self.outputs)
-        if self.shuffle:
-            r, order = self.shuffle
-            blocks = every.reshape(-1, r, r) if order == "crd" else every.reshape(r, r, -1).transpose(2, 0, 1)
-            return [((i, j), 0, blocks[:, i, j]) for i, j in product(range(r), range(r))]
-        return [((0, 0), group, part) for group, part in enumerate(np.split(every, self.groups))]
+def folded_norm(step: Convolution) -> tuple[BatchNorm | None, tuple[Operation, ...]]:
+    """A batch normalisation in front of the epilogue, which goes into the kernel, and what is left."""
+    first = step.then[0] if step.then else None
+    return (first, step.then[1:]) if isinstance(first, BatchNorm) else (None, step.then)
 
 
 class CompiledConvolution:
     """A `Convolution` made ready for a machine and, if they are known, for the sizes of its buffers."""
+
+    @staticmethod
+    def reach(step: Convolution, source: Picture, target: Picture, fixed: bool) -> Rim:
+        """The zero rim it needs around its source."""
+        ours = unfolded(step, (source.height, source.width), (target.height, target.width), fixed)
+        factor = step.enlargement
+        return ours.reach((source.height, source.width), (target.height // factor, target.width // factor))
 
     def __init__(self, step: Convolution, machine: Machine, views: Mapping[str, View], fixed: bool) -> None:
         self.step, self.machine, self.views, self.fixed = step, machine, views, fixed
         source, target = views[step.source], views[step.target]
         self.fold = self._choose_fold(source, target) if fixed else (1, 1)
         self.folded = self.fold[0] * self.fold[1]
-        lanes = len(step.columns()[0][2]) * self.folded
+        lanes = len(column_runs(step)[0][2]) * self.folded
         grids: list[Pair] = []
         if fixed:
             phases, size = self.phases(source, target), self._grid_size(target)
@@ -165,13 +131,13 @@ class CompiledConvolution:
         self.one = choose_patch(limit, grids)
         several = pixels is not None and pixels <= limit // 2 and len(set(grids)) == 1
         self.many = choose_patch(limit, grids, step.images if step.images > 1 else MANY_IMAGES) if several else self.one
-        self.operations = self._operations()
+        self.operations = epilogue(folded_norm(step)[1]).tail
         self.places: list[Pair] = []
         self.code: tuple[int, ...] = ()
 
     def _grid_size(self, target: View) -> Pair:
         """Pixels of the target, before a shuffle multiplies them."""
-        factor = self.step.shuffle[0] if self.step.shuffle else 1
+        factor = self.step.enlargement
         return -(-target.height // factor), -(-target.width // factor)
 
     def _choose_fold(self, source: View, target: View) -> Pair:
@@ -181,7 +147,7 @@ class CompiledConvolution:
             return 1, 1
         if step.operands or step.layout == "spread":
             return 1, 1
-        plain = step.unfolded((source.height, source.width), (target.height, target.width), True)
+        plain = unfolded(step, (source.height, source.width), (target.height, target.width), True)
         down, across = plain.step
         blocks = [(1, 1)]
         for rows in sorted({1, *range(down, most + 1, down)}):
@@ -190,24 +156,8 @@ class CompiledConvolution:
         return min(whole, key=lambda size: (taps_per_pixel(plain, size), size))
 
     def phases(self, source: View, target: View) -> Phases:
-        found = self.step.unfolded((source.height, source.width), (target.height, target.width), self.fixed)
+        found = unfolded(self.step, (source.height, source.width), (target.height, target.width), self.fixed)
         return found if self.fold == (1, 1) else fold(found, self.fold)
-
-    def _operations(self) -> tuple[Operation, ...]:
-        """The epilogue for `finish`: a batch normalisation in front is folded into the kernel instead."""
-        made: list[Operation] = []
-        slot = 0
-        for position, operation in enumerate(self.step.then):
-            if isinstance(operation, BatchNorm):
-                if position > 0:
-                    made.append(("channel_affine", slot))
-                    slot += 2
-            elif operation[0] == "channel_prelu":
-                made.append(("channel_prelu", slot))
-                slot += 1
-            else:
-                made.append(operation)
-        return tuple(made)
 
     def kernels(self) -> tuple[Kernel, ...]:
         """The functions it may call, for few images and for many."""
@@ -219,7 +169,7 @@ class CompiledConvolution:
         target = views[step.target]
         names = operand_names(self.step)
         phases = self.phases(views[step.source], target)
-        factor = step.shuffle[0] if step.shuffle else 1
+        factor = step.enlargement
 
         def out(view: View) -> tuple[int, ...]:
             down, across = phases.step[0] * factor, phases.step[1] * factor
@@ -260,26 +210,18 @@ class CompiledConvolution:
         # A dense layer that makes a picture has a bias for every pixel; for all others these two axes are 1.
         pixels = step.kernel if step.layout == "spread" else (1, 1)
         bias = np.zeros((*pixels, step.outputs))
-        if step.bias is not None:
-            bias += np.asarray(weights[step.bias], np.float64).reshape(bias.shape)
-        extra: list[np.ndarray] = []
-        for position, operation in enumerate(step.then):
-            if isinstance(operation, BatchNorm):
-                channels = bias.size if operation.flat else step.outputs
-                scale, offset = operation.scale_offset(weights, channels)
-                if position == 0:
-                    shape = bias.shape if operation.flat else (step.outputs,)
-                    scale, offset = scale.reshape(shape), offset.reshape(shape)
-                    bias, gain = bias * scale + offset, gain * scale
-                else:
-                    extra += [scale, offset]
-            elif operation[0] == "channel_prelu":
-                alpha = np.asarray(weights[operation[1]], np.float64).reshape(-1)
-                extra.append(np.broadcast_to(alpha, step.outputs))
+        if step.weights[1] is not None:
+            bias += np.asarray(weights[step.weights[1]], np.float64).reshape(bias.shape)
+        folded, after = folded_norm(step)
+        if folded is not None:
+            shape = bias.shape if folded.flat else (step.outputs,)
+            scale, offset = (number.reshape(shape) for number in scale_offset(folded, weights))
+            bias, gain = bias * scale + offset, gain * scale
+        extra = channel_numbers(after, weights, step.outputs)
         self.places = []
         panels: list[tuple[Phase, np.ndarray, int, int]] = []
         for phase in self.phases(self.views[step.source], self.views[step.target]).phases:
-            for _, _, columns in step.columns():
+            for _, _, columns in column_runs(step):
                 here = bias[phase.taps[0].parts[0][1][0]] if step.layout == "spread" else bias[0, 0]
                 numbers = np.stack([np.tile(row[columns], self.folded) for row in [here, *extra]])
                 numbers = np.pad(numbers, ((0, 0), (0, -numbers.shape[1] % width)))
@@ -292,7 +234,7 @@ class CompiledConvolution:
                     self.places.append((first + block * panel, few))
 
         def write(packed: np.ndarray) -> None:
-            kernel = step.kernel_array(weights)
+            kernel = kernel_array(step, weights)
             for phase, columns, start, end in panels:
                 self._write_panels(phase, kernel, gain, columns, packed[start:end])
 
@@ -327,7 +269,7 @@ class CompiledConvolution:
         source, target = views[step.source], views[step.target]
         a, b = (views[name] for name in operand_names(self.step))
         phases = self.phases(source, target)
-        factor = step.shuffle[0] if step.shuffle else 1
+        factor = step.enlargement
         size = self._grid_size(target)
         patch = self.many if images > 1 else self.one
 
@@ -343,7 +285,7 @@ class CompiledConvolution:
             runs = _runs(phase, source, depth, merge)
             first = len(taps)
             taps += [offset for offset, _ in runs]
-            for (i, j), group, columns in step.columns():
+            for (i, j), group, columns in column_runs(step):
                 y, x = phase.origin[0] * factor + i, phase.origin[1] * factor + j
                 lanes = len(columns) * self.folded
                 for left in range(0, lanes, width):

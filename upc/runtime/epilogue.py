@@ -3,55 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
+from upc.runtime.finishing import ApplyChannels, Tail
 from upc.runtime.layout import Table, View
+from upc.runtime.steps import Apply, BatchNorm, Combine, Operation, PixelPRelu, Step
 from upc.runtime.subroutine import Floats, Integers, jit
 
 
-@dataclass(frozen=True)
-class BatchNorm:
-    """A batch normalisation at inference: y = gamma * (x - mean) / sqrt(variance + epsilon) + beta.
+def scale_offset(norm: BatchNorm, weights: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """A batch normalisation's factor and addend for every channel, in float64."""
 
-    `flat` if its channels are those of a dense layer whose numbers are then laid out as a picture.
-    """
+    def get(name: str) -> np.ndarray:
+        return np.asarray(weights[f"{norm.path}.{name}"], np.float64)
 
-    path: str
-    epsilon: float
-    flat: bool = False
-
-    def scale_offset(self, weights: Mapping[str, np.ndarray], channels: int) -> tuple[np.ndarray, np.ndarray]:
-        """Factor and addend for every channel, in float64."""
-
-        def get(name: str, default: float) -> np.ndarray:
-            return np.asarray(weights.get(f"{self.path}.{name}", np.full(channels, default)), np.float64)
-
-        scale = get("gamma", 1.0) / np.sqrt(get("moving_variance", 1.0) + self.epsilon)
-        return scale, get("beta", 0.0) - get("moving_mean", 0.0) * scale
+    scale = (get("gamma") if norm.scales else 1.0) / np.sqrt(get("moving_variance") + norm.epsilon)
+    return scale, (get("beta") if norm.centers else 0.0) - get("moving_mean") * scale
 
 
-def operand_names(step: Any) -> list[str]:
-    """The values that merge operations read, made up to two by the target, which none of them then reads."""
+def operand_names(step: Step) -> list[str]:
+    """The values that the epilogue reads, made up to two by the target, which none of its operations then reads."""
     return [*step.operands, step.target, step.target][:2]
 
 
-def epilogue(then: tuple[Any, ...]) -> tuple[tuple[Any, ...], int]:
-    """Operations as `finish` takes them, and how many numbers a channel they need."""
-    made: list[tuple[Any, ...]] = []
-    slots = 0
+class Epilogue(NamedTuple):
+    """What `finish` does, and the numbers that it reads for every channel."""
+
+    tail: Tail
+    slots: int
+
+
+def epilogue(then: tuple[Operation, ...], scaled: bool = False) -> Epilogue:
+    """Operations as `finish` takes them, after a factor and an addend for every channel if it is `scaled`."""
+    made: list[Apply | ApplyChannels | Combine] = [ApplyChannels("channel_affine", 0)] if scaled else []
+    slots = 2 if scaled else 0
     for operation in then:
         if isinstance(operation, BatchNorm):
-            made.append(("channel_affine", slots))
+            made.append(ApplyChannels("channel_affine", slots))
             slots += 2
-        elif operation[0] == "channel_prelu":
-            made.append(("channel_prelu", slots))
+        elif isinstance(operation, PixelPRelu):
+            made.append(ApplyChannels("channel_prelu", slots))
             slots += 1
         else:
             made.append(operation)
-    return tuple(made), slots
+    return Epilogue(tuple(made), slots)
+
+
+def channel_numbers(then: tuple[Operation, ...], weights: Mapping[str, np.ndarray], channels: int) -> list[np.ndarray]:
+    """What the operations need to know of every channel, in their order, in float64."""
+    numbers: list[np.ndarray] = []
+    for operation in then:
+        if isinstance(operation, BatchNorm):
+            numbers += scale_offset(operation, weights)
+        elif isinstance(operation, PixelPRelu):
+            alpha = np.asarray(weights[operation.alpha], np.float64).reshape(-1)
+            numbers.append(np.broadcast_to(alpha, channels))
+    return numbers
 
 
 def channel_blocks(numbers: list[np.ndarray], width: int) -> np.ndarray:

@@ -9,19 +9,27 @@ channels as a tile has, so that tiles fill memory without gaps.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import product
 from math import isqrt
 from typing import Any
 
 import numpy as np
 
-from upc.runtime.epilogue import BatchNorm, channel_blocks, clear_rim, epilogue, operand_names, rim_section
-from upc.runtime.finishing import finish_line
-from upc.runtime.layout import LINE, Machine, Picture, Table, View, Weights
-from upc.runtime.minimal import Entries, evaluate_patch, interpolate_patch, kernel_values
-from upc.runtime.patches import STREAM_BYTES, Pair, choose_patch, choose_vectors, most_rows
+from upc.runtime.epilogue import (
+    channel_blocks,
+    channel_numbers,
+    clear_rim,
+    epilogue,
+    operand_names,
+    rim_section,
+    scale_offset,
+)
+from upc.runtime.finishing import Tail, finish_line
+from upc.runtime.layout import LINE, Machine, Picture, Rim, Table, View, Weights
+from upc.runtime.minimal import evaluate_patch, interpolate_patch, kernel_values
+from upc.runtime.patches import STREAM_BYTES, choose_patch, choose_vectors, most_rows
 from upc.runtime.registers import TileType
+from upc.runtime.steps import BatchNorm, Filtering, Operation, Pair
 from upc.runtime.subroutine import Floats, Integers, Kernel, call, jit, kernel
 from upc.runtime.team import atomic_add, finished, wait_for
 from upc.runtime.tile import add_to, fill, multiply_add, put_by, store_rows
@@ -43,63 +51,13 @@ LONGEST_SUMS = {4: 4096, 6: 512, 8: 128}
 """Channels added up in one sum, by points of an axis: short sums lose fewer bits, which counts where there are many."""
 
 
-@dataclass(frozen=True)
-class Filtering:
-    """A convolution as the network describes it; sizes come later.
-
-    Every axis has phases that see equally many taps: `rows[p]` says which rows of the kernel meet each tap of
-    phase p. Target row p + i * (number of phases) is pixel i of phase p. Patches make `patch` pixels each way of
-    every phase; the first starts `before` pixels in front of the source, and of its pixels the first `skips[0][p]`
-    of phase p are not wanted. `layout` says how the canonical kernel is stored: "conv" or "conv_transpose".
-    `images` are those of a usual call, which say how large tiles are.
-    """
-
-    name: str
-    line: int
-    source: str
-    target: str
-    layout: str
-    inputs: int
-    outputs: int
-    weights: tuple[str, str | None]
-    patch: int
-    rows: Entries
-    columns: Entries
-    before: Pair
-    skips: tuple[tuple[int, ...], tuple[int, ...]]
-    images: int = 1
-    then: tuple[Any, ...] = ()
-    operands: tuple[str, ...] = ()
-
-    @property
-    def taps(self) -> int:
-        return len(self.rows[0])
-
-    @property
-    def points(self) -> int:
-        """Pairs of points."""
-        return (self.patch + self.taps - 1) ** 2
-
-    @property
-    def channels(self) -> int:
-        """Of the products: those of all phases."""
-        return len(self.rows) * len(self.columns) * self.outputs
-
-    def patches(self, target: Picture | View) -> Pair:
-        """Rows and columns of patches in one image."""
-        pixels = [
-            max(-(-(size - phase) // len(skips)) + skip for phase, skip in enumerate(skips))
-            for size, skips in zip((target.height, target.width), self.skips, strict=True)
-        ]
-        return -(-pixels[0] // self.patch), -(-pixels[1] // self.patch)
-
-    def reach(self, source: Picture, target: Picture, fixed: bool) -> tuple[int, int, int, int]:
-        """The zero rim it needs around its source: patches are always whole."""
-        down, across = self.patches(target)
-        top, left = self.before
-        bottom = self.patch * down + self.taps - 1 - top - source.height
-        right = self.patch * across + self.taps - 1 - left - source.width
-        return max(0, top), max(0, bottom), max(0, left), max(0, right)
+def patch_grid(step: Filtering, target: Picture | View) -> Pair:
+    """Rows and columns of patches in one image."""
+    pixels = [
+        max(-(-(size - phase) // len(skips)) + skip for phase, skip in enumerate(skips))
+        for size, skips in zip((target.height, target.width), step.skips, strict=True)
+    ]
+    return -(-pixels[0] // step.patch), -(-pixels[1] // step.patch)
 
 
 @kernel
@@ -168,7 +126,7 @@ def read_row(
     taps: int,
     channels: int,
     slots: int,
-    operations: tuple[Any, ...],
+    operations: Tail,
     pitches: tuple[int, int, int],
     phases: Pair,
     wide: int,
@@ -281,6 +239,15 @@ def filter_portions(
 class CompiledFiltering:
     """A `Filtering` made ready for a machine and, if they are known, for the sizes of its buffers."""
 
+    @staticmethod
+    def reach(step: Filtering, source: Picture, target: Picture, fixed: bool) -> Rim:
+        """The zero rim it needs around its source: patches are always whole."""
+        down, across = patch_grid(step, target)
+        top, left = step.before
+        bottom = step.patch * down + step.taps - 1 - top - source.height
+        right = step.patch * across + step.taps - 1 - left - source.width
+        return max(0, top), max(0, bottom), max(0, left), max(0, right)
+
     def __init__(self, step: Filtering, machine: Machine, views: Mapping[str, View], fixed: bool) -> None:
         self.step, self.machine, self.views = step, machine, views
         self.vectors = choose_vectors(machine, step.outputs, None)
@@ -289,23 +256,29 @@ class CompiledFiltering:
         # Values of a patch, off the powers of two that share cache lines.
         self.pitch = step.inputs + LINE if step.inputs % 256 == 0 else step.inputs
         limit, target = most_rows(machine, self.vectors), views[step.target]
-        patches = self._portion(target, step.images) * step.patches(target)[1] if fixed else limit
+        patches = self._portion(target, step.images) * patch_grid(step, target)[1] if fixed else limit
         self.tile = choose_patch(limit, [(1, patches)]).pixels
         self.streams = not fixed or 4 * patches * self.pitch > STREAM_BYTES
 
     def _begins_scaled(self) -> bool:
         """Whether it starts with a factor and an addend for each channel: bias, batch normalisation or both."""
         step = self.step
-        return step.weights[1] is not None or bool(step.then and isinstance(step.then[0], BatchNorm))
+        return step.weights[1] is not None or self._norm() is not None
+
+    def _norm(self) -> BatchNorm | None:
+        """A batch normalisation in front of the epilogue, which the bias goes into."""
+        first = self.step.then[0] if self.step.then else None
+        return first if isinstance(first, BatchNorm) else None
+
+    def _after(self) -> tuple[Operation, ...]:
+        """The epilogue after that."""
+        return self.step.then[1:] if self._norm() else self.step.then
 
     def kernels(self) -> tuple[Kernel, ...]:
         """The functions of its stages."""
         step, views, lanes = self.step, self.views, self.machine.lanes
         source, target = views[step.source], views[step.target]
-        then = step.then
-        if self._begins_scaled() and not (then and isinstance(then[0], BatchNorm)):
-            then = (BatchNorm("", 1.0), *then)  # stands for the bias
-        operations, slots = epilogue(then)
+        operations, slots = epilogue(self._after(), self._begins_scaled())
         a, b = operand_names(self.step)
         pitches = target.pitch, views[a].pitch, views[b].pitch
         phases = len(step.rows), len(step.columns)
@@ -332,16 +305,11 @@ class CompiledFiltering:
         bias = np.zeros(step.outputs) if step.weights[1] is None else np.asarray(weights[step.weights[1]], np.float64)
         if self._begins_scaled():
             numbers = [np.ones(step.outputs), bias]
-        for position, operation in enumerate(step.then):
-            if isinstance(operation, BatchNorm):
-                scale, offset = operation.scale_offset(weights, step.outputs)
-                if position == 0:
-                    numbers = [scale, bias * scale + offset]
-                else:
-                    numbers += [scale, offset]
-            elif operation[0] == "channel_prelu":
-                alpha = np.asarray(weights[operation[1]], np.float64).reshape(-1)
-                numbers.append(np.broadcast_to(alpha, step.outputs))
+        norm = self._norm()
+        if norm is not None:
+            scale, offset = scale_offset(norm, weights)
+            numbers = [scale, bias * scale + offset]
+        numbers += channel_numbers(self._after(), weights, step.outputs)
         self.params = into.add(channel_blocks(numbers, self.machine.lanes)) if numbers else 0
 
     def _write_kernel(self, given: np.ndarray, place: np.ndarray) -> None:
@@ -367,7 +335,7 @@ class CompiledFiltering:
     def _portion(self, target: Picture | View, images: int) -> int:
         """Rows of patches in a portion: as equal as may be."""
         step = self.step
-        down, across = step.patches(target)
+        down, across = patch_grid(step, target)
         kernel = 4 * step.points * step.inputs * step.channels
         row = 4 * step.points * across * (self.pitch + step.channels)
         most = max(1, max(PORTION_BYTES, kernel // KERNEL_PARTS) // row)
@@ -375,7 +343,7 @@ class CompiledFiltering:
 
     def _planes(self, target: Picture | View, images: int) -> list[int]:
         """Floats from the values of a pair of points to the next, and of products."""
-        pixels = self._portion(target, images) * self.step.patches(target)[1]
+        pixels = self._portion(target, images) * patch_grid(self.step, target)[1]
         channels = sum(self.tile_width for _ in self._blocks()) // self.step.points
         lines = [-(-pixels * floats // LINE) for floats in (self.pitch, channels)]
         return [LINE * (n + (n % LINE == 0)) for n in lines]
@@ -401,7 +369,7 @@ class CompiledFiltering:
         """Write all that the kernels read for these sizes and so many images; where it starts."""
         step, width = self.step, self.tile_width
         source, target = views[step.source], views[step.target]
-        down, across = step.patches(target)
+        down, across = patch_grid(step, target)
         portion, planes = self._portion(target, images), self._planes(target, images)
         spaces = [workspace, workspace + step.points * planes[0]]
         pixels = portion * across

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import Any
@@ -12,10 +13,20 @@ from numba.extending import intrinsic
 
 from upc.runtime.layout import LINE
 from upc.runtime.registers import TileType, lanes_below, load_lanes, past, prefetch, store_masked
+from upc.runtime.steps import Apply, Combine
 from upc.runtime.vectors import CHANNEL_FUNCTIONS, FUNCTIONS, I64, MERGE_FUNCTIONS, Lanes
 
-Operation = tuple[Any, ...]
-"""One step of an epilogue: (function, *numbers), (channel function, slot) or (merge function, operand)."""
+
+@dataclass(frozen=True, slots=True)
+class ApplyChannels:
+    """A function of the value and of its channel's numbers, which start at a `slot`."""
+
+    function: str
+    slot: int
+
+
+Tail = tuple[Apply | ApplyChannels | Combine, ...]
+"""An epilogue as it is written into a kernel."""
 
 Block = tuple[int, int, int]
 """How the lanes of a vector are stored: in so many lines, so many floats from one to the next, so many lanes each."""
@@ -81,7 +92,7 @@ class _Epilogue:
     Unrolled, an epilogue would be most of a kernel's code.
     """
 
-    def __init__(self, tile: TileType, operations: tuple[Operation, ...], operand_rows: OperandRows) -> None:
+    def __init__(self, tile: TileType, operations: Tail, operand_rows: OperandRows) -> None:
         self._tile, self._operations, self._operand_rows = tile, operations, operand_rows
 
     def write(
@@ -111,25 +122,26 @@ class _Epilogue:
     def _apply(self, x: Lanes, numbers: Any, operands: list[Any], r: Any, first: Any) -> Lanes:
         """The operations on a vector of row `r`, whose first lane is channel `first`."""
         builder, tile = x.builder, self._tile
-        for name, *rest in self._operations:
-            if name in FUNCTIONS:
-                x = FUNCTIONS[name](x, *rest)
-            elif name in CHANNEL_FUNCTIONS:
-                arity, function = CHANNEL_FUNCTIONS[name]
-                offsets = [builder.add(first, ir.Constant(I64, (rest[0] + i) * tile.width)) for i in range(arity)]
+        for operation in self._operations:
+            if isinstance(operation, Apply):
+                x = FUNCTIONS[operation.function](x, *operation.numbers)
+            elif isinstance(operation, ApplyChannels):
+                arity, function = CHANNEL_FUNCTIONS[operation.function]
+                slots = range(operation.slot, operation.slot + arity)
+                offsets = [builder.add(first, ir.Constant(I64, slot * tile.width)) for slot in slots]
                 given = [load_lanes(builder, builder.gep(numbers, [o]), tile) for o in offsets]
                 x = function(x, *(Lanes(builder, number) for number in given))
             else:
-                offset = builder.add(_row_offset(builder, self._operand_rows[rest[0]], r), first)
-                other = load_lanes(builder, builder.gep(operands[rest[0]], [offset]), tile)
-                x = MERGE_FUNCTIONS[name](x, Lanes(builder, other))
+                offset = builder.add(_row_offset(builder, self._operand_rows[operation.operand], r), first)
+                other = load_lanes(builder, builder.gep(operands[operation.operand], [offset]), tile)
+                x = MERGE_FUNCTIONS[operation.function](x, Lanes(builder, other))
         return x
 
 
 @cache
 def finish(
     tile: TileType,
-    operations: tuple[Operation, ...],
+    operations: Tail,
     row_offsets: tuple[int, ...] = (0,),
     operand_rows: OperandRows = ((0,), (0,)),
     block: Block = ONE_LINE,
@@ -172,9 +184,7 @@ def finish(
 
 
 @cache
-def finish_line(
-    tile: TileType, operations: tuple[Operation, ...], row_offsets: tuple[int, ...], operand_rows: OperandRows
-) -> Any:
+def finish_line(tile: TileType, operations: Tail, row_offsets: tuple[int, ...], operand_rows: OperandRows) -> Any:
     """As `finish`, of a tile of one vector a row that lies in memory: (place, i, ...), its first row at vector `i`."""
     epilogue = _Epilogue(tile, operations, operand_rows)
 

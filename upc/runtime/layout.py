@@ -32,6 +32,10 @@ def machine() -> Machine:
     return Machine(bits // 32, 32 if many else 16)
 
 
+Rim = tuple[int, int, int, int]
+"""Rows above and below, columns to the left and right."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """One buffer's form: pixels and channels, and the zero rim its readers need (top, bottom, left, right).
@@ -42,7 +46,7 @@ class Picture:
     height: int
     width: int
     channels: int
-    rim: tuple[int, int, int, int] = (0, 0, 0, 0)
+    rim: Rim = (0, 0, 0, 0)
     spread: bool = False
 
     @property
@@ -76,7 +80,7 @@ class View:
     height: int
     width: int
     channels: int
-    rim: tuple[int, int, int, int]
+    rim: Rim
 
     def at(self, y: int, x: int) -> int:
         """Offset of a pixel from the first one."""

@@ -32,10 +32,8 @@ from upc.runtime.registers import (
     past,
     store_masked,
 )
+from upc.runtime.steps import Entries
 from upc.runtime.vectors import I64
-
-Entries = tuple[tuple[tuple[int, ...], ...], ...]
-"""For each phase and each of its taps the kernel entries that meet it."""
 
 POINTS = {4: ("1", "-1"), 6: ("3/4", "-3/4", "3/2", "-3/2"), 8: ("1", "-1", "1/2", "-1/2", "2", "-2")}
 """For each number of points, where the polynomials are evaluated besides at 0 and infinity.

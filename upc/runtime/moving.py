@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from upc.runtime.finishing import finish
+from upc.runtime.epilogue import epilogue
+from upc.runtime.finishing import Tail, finish
 from upc.runtime.layout import Table, View
 from upc.runtime.registers import TileType
-from upc.runtime.rows import NOWHERE, R_OWN, R_SOURCE, R_TARGET, CompiledRows, Step, at
+from upc.runtime.rows import NOWHERE, R_OWN, R_SOURCE, R_TARGET, CompiledRows, at
+from upc.runtime.steps import (
+    Cut,
+    Gather,
+    Move,
+    Pad,
+    Repeat,
+    RepeatChannels,
+    Reshape,
+    Shuffle,
+    Unshuffle,
+)
 from upc.runtime.subroutine import Floats, Integers, Kernel, kernel
 from upc.runtime.tile import fetch, fill
 
 
 @kernel
-def gather_row(tile: TileType, operations: tuple[Any, ...], contiguous: bool) -> Any:
+def gather_row(tile: TileType, operations: Tail, contiguous: bool) -> Any:
     read, end, nothing, width = fetch(tile), finish(tile, operations), fill(tile, 0.0), tile.width
 
     def make_row(
@@ -53,33 +64,24 @@ def gather_row(tile: TileType, operations: tuple[Any, ...], contiguous: bool) ->
     return make_row
 
 
-@dataclass(frozen=True)
-class Gather(Step):
-    """Values moved, none computed. `move` says how, with its numbers: ("pad", rim, mode),
-    ("slice", starts, steps), ("repeat", size), ("shuffle", factor, order), ("unshuffle", factor, order),
-    ("permute", axes), ("channels", times)."""
-
-    move: tuple[Any, ...] = ("pad", ((0, 0), (0, 0)), "zero")
-
-
-class CompiledGather(CompiledRows):
+class CompiledGather(CompiledRows[Gather]):
     @property
     def contiguous(self) -> bool:
-        kind, *numbers = self.step.move
-        return kind in ("pad", "repeat") or (kind == "slice" and numbers[1][2] == 1)
+        move = self.step.move
+        return isinstance(move, (Pad, Repeat)) or (isinstance(move, Cut) and move.steps[2] == 1)
 
     def whole_rows(self, views: Mapping[str, View]) -> bool:
         """Whether a row of the target is one run of the source."""
         source, target = views[self.step.source], views[self.step.target]
         alike = source.dense and target.dense and source.channels == target.channels
-        return alike and self.step.move[0] == "slice" and self.step.move[2][1:] == (1, 1)
+        return alike and isinstance(self.step.move, Cut) and self.step.move.steps[1:] == (1, 1)
 
     def run(self, views: Mapping[str, View]) -> int:
         target = views[self.step.target]
         return target.width * target.channels if self.whole_rows(views) else target.channels
 
     def kernel(self) -> Kernel:
-        return gather_row(self.tile, self.step.then if self.contiguous else (), self.contiguous)
+        return gather_row(self.tile, epilogue(self.step.then).tail, self.contiguous)
 
     def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
         source, target = views[self.step.source], views[self.step.target]
@@ -101,50 +103,48 @@ def _padded(size: int, before: int, count: int, mode: str) -> np.ndarray:
     return np.where((i >= 0) & (i < size), i, -1)
 
 
-def _maps(move: tuple[Any, ...], source: View, target: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _maps(move: Move, source: View, target: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Source offsets for every target row, column and channel, to be added up."""
-    kind, *numbers = move
     y, x, c = np.arange(target.height), np.arange(target.width), np.arange(target.channels)
 
     def offsets(places: np.ndarray, distance: int) -> np.ndarray:
         return np.where(places < 0, NOWHERE, places * distance)
 
-    if kind == "pad":
-        ((top, _), (left, _)), mode = numbers
-        rows = _padded(source.height, top, target.height, mode)
-        columns = _padded(source.width, left, target.width, mode)
+    if isinstance(move, Pad):
+        (top, _), (left, _) = move.rim
+        rows = _padded(source.height, top, target.height, move.mode)
+        columns = _padded(source.width, left, target.width, move.mode)
         return offsets(rows, source.row), offsets(columns, source.pitch), c
-    if kind == "slice":
+    if isinstance(move, Cut):
         rows, columns, channels = (
-            first + place * step for place, first, step in zip((y, x, c), numbers[0], numbers[1], strict=True)
+            first + place * step for place, first, step in zip((y, x, c), move.starts, move.steps, strict=True)
         )
         # The first channel counts with the column: a run of channels is read from where its column is.
-        begin = numbers[0][2]
+        begin = move.starts[2]
         return rows * source.row, columns * source.pitch + begin, channels - begin
-    if kind == "repeat":
-        return y // numbers[0][0] * source.row, x // numbers[0][1] * source.pitch, c
-    if kind == "channels":
-        return y * source.row, x * source.pitch, c // numbers[0]
-    if kind == "shuffle":
-        r, order = numbers
-        if order == "crd":
+    if isinstance(move, Repeat):
+        return y // move.size[0] * source.row, x // move.size[1] * source.pitch, c
+    if isinstance(move, RepeatChannels):
+        return y * source.row, x * source.pitch, c // move.times
+    if isinstance(move, Shuffle):
+        r = move.factor
+        if move.order == "crd":
             return y // r * source.row + y % r * r, x // r * source.pitch + x % r, c * r * r
         return (
             y // r * source.row + y % r * r * target.channels,
             x // r * source.pitch + x % r * target.channels,
             c,
         )
-    if kind == "unshuffle":
-        r, order = numbers
-        if order == "crd":
+    if isinstance(move, Unshuffle):
+        r = move.factor
+        if move.order == "crd":
             channel, i, j = c // (r * r), c // r % r, c % r
         else:
             channel, i, j = c % source.channels, c // source.channels // r, c // source.channels % r
         return y * r * source.row, x * r * source.pitch, i * source.row + j * source.pitch + channel
-    if kind == "permute":
-        distances = (source.row, source.pitch, 1)
-        return tuple(place * distances[axis] for place, axis in zip((y, x, c), numbers[0], strict=True))  # type: ignore[return-value]
-    raise AssertionError(f"no such move: {kind}")
+    distances = (source.row, source.pitch, 1)
+    y, x, c = (place * distances[axis] for place, axis in zip((y, x, c), move.axes, strict=True))
+    return y, x, c
 
 
 @kernel
@@ -181,12 +181,7 @@ def reshape_row() -> Any:
     return make_row
 
 
-@dataclass(frozen=True)
-class Reshape(Step):
-    """The same values, channels-last in order, under another shape."""
-
-
-class CompiledReshape(CompiledRows):
+class CompiledReshape(CompiledRows[Reshape]):
     def kernel(self) -> Kernel:
         return reshape_row()
 

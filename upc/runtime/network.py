@@ -8,30 +8,35 @@ from typing import Any
 
 import numpy as np
 
-from upc.runtime.convolution import CompiledConvolution, Convolution
+from upc.runtime.convolution import CompiledConvolution
 from upc.runtime.drive import CONVOLUTION, EXTERNALS, FILTERING, PAIR, ROWS, STEP
 from upc.runtime.epilogue import RIM_CELLS
-from upc.runtime.filtering import CompiledFiltering, Filtering
-from upc.runtime.layout import LINE, SLACK, Picture, Table, View, machine, place
-from upc.runtime.moving import CompiledGather, CompiledReshape, Gather, Reshape
-from upc.runtime.normalizing import CompiledNormalize, CompiledSoftmax, Normalize, Softmax
-from upc.runtime.rows import CompiledPointwise, Pointwise
-from upc.runtime.windows import (
-    CompiledDepthwise,
-    CompiledGlobalPool,
-    CompiledPool,
-    CompiledResize,
+from upc.runtime.filtering import CompiledFiltering
+from upc.runtime.layout import LINE, SLACK, Picture, Rim, Table, View, machine, place
+from upc.runtime.moving import CompiledGather, CompiledReshape
+from upc.runtime.normalizing import CompiledNormalize, CompiledSoftmax
+from upc.runtime.rows import CompiledPointwise
+from upc.runtime.steps import (
+    Convolution,
     Depthwise,
+    Filtering,
+    Gather,
     GlobalPool,
+    Normalize,
+    Pointwise,
     Pool,
+    Reshape,
     Resize,
+    Softmax,
+    Step,
 )
+from upc.runtime.windows import CompiledDepthwise, CompiledGlobalPool, CompiledPool, CompiledResize
 
 MOST_CHUNKS = 64
 MOST_IMAGES = 64  # in a chunk
 ARENA_BYTES = 8 << 20  # memory a chunk should fit in, unless weights are larger still
 
-COMPILED = {
+COMPILED: dict[type[Step], Any] = {
     Convolution: CompiledConvolution,
     Depthwise: CompiledDepthwise,
     Filtering: CompiledFiltering,
@@ -80,7 +85,7 @@ class Network:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     weights: Mapping[str, tuple[int, ...]]
-    steps: tuple[Any, ...]
+    steps: tuple[Step, ...]
     sizes: Callable[..., Mapping[str, tuple[int, int, int]]]
     shapes: Callable[..., tuple[tuple[int, ...], ...]]
     lives: Mapping[str, tuple[int, int]]
@@ -111,14 +116,14 @@ class Network:
     def _pictures(self, free: Mapping[str, int]) -> dict[str, Picture]:
         """Every buffer, with the rim that its readers need."""
         sizes, slices = self.sizes(**free), self.slices(**free)
-        rims: dict[str, tuple[int, int, int, int]] = {}
+        rims: dict[str, Rim] = {}
         for step in self.steps:
-            if isinstance(step, (Convolution, Filtering)):
-                source, target = (Picture(*sizes[name]) for name in (step.source, step.target))
+            source, target = (Picture(*sizes[name]) for name in (step.source, step.target))
+            reach = COMPILED[type(step)].reach(step, source, target, not self.sample)
+            if any(reach):
                 buffer = slices.get(step.source, (step.source,))[0]
-                reach = step.reach(source, target, not self.sample)
                 before = rims.get(buffer, (0, 0, 0, 0))
-                rims[buffer] = tuple(max(a, b) for a, b in zip(before, reach, strict=True))  # type: ignore[assignment]
+                rims[buffer] = tuple(max(a, b) for a, b in zip(before, reach, strict=True))
         spread = self.sizes(**self.sample)
         return {
             name: Picture(*size, rims.get(name, (0, 0, 0, 0)), spread[name][0] * spread[name][1] > 1)

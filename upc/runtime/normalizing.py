@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from upc.runtime.layout import Table, View, Weights
-from upc.runtime.rows import R_OWN, R_SOURCE, R_TARGET, CompiledRows, Step, at
+from upc.runtime.rows import R_OWN, R_SOURCE, R_TARGET, CompiledRows, at
+from upc.runtime.steps import Normalize, Softmax
 from upc.runtime.subroutine import Floats, Integers, Kernel, kernel
 
 
@@ -65,16 +65,7 @@ def normalize_row(pixelwise: bool) -> Any:
     return make_row
 
 
-@dataclass(frozen=True)
-class Normalize(Step):
-    """Layer (`groups` 0), group or instance (`groups` = channels) normalisation."""
-
-    path: str = ""
-    epsilon: float = 1e-3
-    groups: int = 0
-
-
-class CompiledNormalize(CompiledRows):
+class CompiledNormalize(CompiledRows[Normalize]):
     def kernel(self) -> Kernel:
         return normalize_row(self.step.groups == 0)
 
@@ -82,9 +73,9 @@ class CompiledNormalize(CompiledRows):
         return target.height if self.step.groups == 0 else 1
 
     def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
-        channels, path = self.views[self.step.target].channels, self.step.path
-        gamma = weights.get(f"{path}.gamma", np.ones(channels))
-        beta = weights.get(f"{path}.beta", np.zeros(channels))
+        channels, step = self.views[self.step.target].channels, self.step
+        gamma = weights[f"{step.path}.gamma"] if step.scales else np.ones(channels)
+        beta = weights[f"{step.path}.beta"] if step.centers else np.zeros(channels)
         self.packed = [into.add(gamma), into.add(beta), into.add([self.step.epsilon])]
 
     def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
@@ -127,14 +118,7 @@ def softmax_row() -> Any:
     return make_row
 
 
-@dataclass(frozen=True)
-class Softmax(Step):
-    """e**x over its sum along `axis` (0 rows, 1 columns, 2 channels)."""
-
-    axis: int = 2
-
-
-class CompiledSoftmax(CompiledRows):
+class CompiledSoftmax(CompiledRows[Softmax]):
     def kernel(self) -> Kernel:
         return softmax_row()
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 
 from upc.runtime.layout import Machine
+from upc.runtime.steps import Pair
 
 STREAM_BYTES = 256 << 10  # pixels that pass by a panel of weights: of more, the next tile's are asked for ahead
-
-Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from upc.runtime.epilogue import BatchNorm, channel_blocks, clear_rim, epilogue, operand_names, rim_section
-from upc.runtime.finishing import finish
-from upc.runtime.layout import Machine, Table, View, Weights
+from upc.runtime.epilogue import channel_blocks, clear_rim, epilogue, operand_names, rim_section, scale_offset
+from upc.runtime.finishing import Tail, finish
+from upc.runtime.layout import Machine, Picture, Rim, Table, View, Weights
 from upc.runtime.registers import TileType
+from upc.runtime.steps import BatchNorm, PixelPRelu, Pointwise, Step
 from upc.runtime.subroutine import Floats, Integers, Kernel, call, jit, kernel
 from upc.runtime.team import finished, take
 from upc.runtime.tile import fetch
@@ -57,27 +58,22 @@ def make_rows(
         task = take(job, leader, counter, table[g + R_TASKS])
 
 
-@dataclass(frozen=True)
-class Step:
-    """What every step says of itself: the layer's path, its line, what it reads and what it makes."""
-
-    name: str
-    line: int
-    source: str
-    target: str
-
-    operands: tuple[str, ...] = ()
-    then: tuple[Any, ...] = ()
+S = TypeVar("S", bound=Step)
 
 
-class CompiledRows:
+class CompiledRows(Generic[S]):
     """A step made ready for a machine; subclasses give its body and its own cells."""
 
-    def __init__(self, step: Any, machine: Machine, views: Mapping[str, View], fixed: bool) -> None:
+    def __init__(self, step: S, machine: Machine, views: Mapping[str, View], fixed: bool) -> None:
         self.step, self.machine, self.views = step, machine, views
         self.tile = TileType(1, 1 if self.run(views) <= machine.lanes else 2, machine.lanes)
         self.packed: list[int] = []
         self.code: tuple[int, ...] = ()
+
+    @staticmethod
+    def reach(step: Step, source: Picture, target: Picture, fixed: bool) -> Rim:
+        """The zero rim it needs around its source."""
+        return 0, 0, 0, 0
 
     def run(self, views: Mapping[str, View]) -> int:
         """Floats side by side that are worked on in one go."""
@@ -136,7 +132,7 @@ class CompiledRows:
 
 
 @kernel
-def pointwise_row(tile: TileType, operations: tuple[Any, ...]) -> Any:
+def pointwise_row(tile: TileType, operations: Tail) -> Any:
     read, end, width = fetch(tile), finish(tile, operations), tile.width
 
     def make_row(
@@ -166,28 +162,22 @@ def pointwise_row(tile: TileType, operations: tuple[Any, ...]) -> Any:
     return make_row
 
 
-@dataclass(frozen=True)
-class Pointwise(Step):
-    """Functions of each value, of channels' numbers and of other values of the same picture."""
-
-
-class CompiledPointwise(CompiledRows):
+class CompiledPointwise(CompiledRows[Pointwise]):
     def run(self, views: Mapping[str, View]) -> int:
         target = views[self.step.target]
         return target.width * target.channels
 
     def kernel(self) -> Kernel:
-        return pointwise_row(self.tile, epilogue(self.step.then)[0])
+        return pointwise_row(self.tile, epilogue(self.step.then).tail)
 
     def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
         numbers: list[np.ndarray] = []
         target = self.views[self.step.target]
         for operation in self.step.then:
             if isinstance(operation, BatchNorm):
-                numbers += operation.scale_offset(weights, target.channels)
-            elif operation[0] == "channel_prelu":
-                shape = np.asarray(operation[2])
-                numbers.append(np.asarray(weights[operation[1]]).reshape(shape))
+                numbers += scale_offset(operation, weights)
+            elif isinstance(operation, PixelPRelu):
+                numbers.append(np.asarray(weights[operation.alpha]).reshape(operation.shape))
         self.strides = [0, 0, 0]
         self.packed = [0]
         if numbers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from upc.runtime.epilogue import clear_rim
-from upc.runtime.finishing import Block, Operation, ask_for, finish
+from upc.runtime.finishing import Block, Tail, ask_for, finish
 from upc.runtime.registers import TileType
 from upc.runtime.subroutine import Floats, Integers, call, jit, kernel
 from upc.runtime.team import finished, take
@@ -26,7 +26,7 @@ W_PANEL, W_PANEL_END, W_IMAGE, W_IMAGE_END, W_CHUNK, W_RIM, WORK_ITEM = range(7)
 def tile_kernel(
     tile: TileType,
     rows: tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, ...], ...]],
-    operations: tuple[Operation, ...],
+    operations: Tail,
     block: Block,
     next_tile: int,
     ahead: int,

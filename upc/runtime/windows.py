@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from upc.runtime.epilogue import BatchNorm, channel_blocks, epilogue
-from upc.runtime.finishing import finish
+from upc.runtime.epilogue import channel_blocks, channel_numbers, epilogue
+from upc.runtime.finishing import Tail, finish
 from upc.runtime.layout import Table, View, Weights
-from upc.runtime.patches import Pair
 from upc.runtime.registers import TileType
-from upc.runtime.rows import R_OWN, R_SOURCE, R_TARGET, CompiledRows, Step, at
+from upc.runtime.rows import R_OWN, R_SOURCE, R_TARGET, CompiledRows, at
+from upc.runtime.steps import Depthwise, GlobalPool, Padding, Pair, Pool, Resize
 from upc.runtime.subroutine import Floats, Integers, Kernel, kernel
 from upc.runtime.tile import fetch, fill, merge, number_at, product_add, scale_add, start
 
 
 @kernel
-def pool_row(tile: TileType, operations: tuple[Any, ...], largest: bool, count_padding: bool) -> Any:
+def pool_row(tile: TileType, operations: Tail, largest: bool, count_padding: bool) -> Any:
     read, end, width = fetch(tile), finish(tile, operations), tile.width
     begin, larger, plus = fill(tile, -np.inf if largest else 0.0), merge(tile, "maximum"), scale_add(tile)
 
@@ -55,36 +54,29 @@ def pool_row(tile: TileType, operations: tuple[Any, ...], largest: bool, count_p
     return make_row
 
 
-@dataclass(frozen=True)
-class Pool(Step):
-    """Largest or mean value of windows; `padding` "same" or (before, after) for each axis."""
-
-    window: Pair = (2, 2)
-    strides: Pair = (2, 2)
-    padding: str | tuple[Pair, Pair] = ((0, 0), (0, 0))
-    largest: bool = True
-    count_padding: bool = False
+def window_start(padding: Padding, spans: Pair, strides: Pair, source: View, target: View) -> Pair:
+    """Rows and columns by which the first window stands in front of the source."""
+    if not isinstance(padding, str):
+        return padding[0][0], padding[1][0]
+    down = (target.height - 1) * strides[0] + spans[0] - source.height
+    across = (target.width - 1) * strides[1] + spans[1] - source.width
+    return max(0, down) // 2, max(0, across) // 2
 
 
-class CompiledPool(CompiledRows):
+class CompiledPool(CompiledRows[Pool]):
     def kernel(self) -> Kernel:
-        return pool_row(self.tile, self.step.then, self.step.largest, self.step.count_padding)
+        return pool_row(self.tile, epilogue(self.step.then).tail, self.step.largest, self.step.count_padding)
 
     def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
         step = self.step
         source, target = views[step.source], views[step.target]
-        before = []
-        for axis, (size, made) in enumerate(((source.height, target.height), (source.width, target.width))):
-            if step.padding == "same":
-                before.append(max(0, (made - 1) * step.strides[axis] + step.window[axis] - size) // 2)
-            else:
-                before.append(step.padding[axis][0])
+        before = window_start(step.padding, step.window, step.strides, source, target)
         sizes = [target.width, target.channels, source.height, source.width]
         return [*sizes, *step.window, *step.strides, *before]
 
 
 @kernel
-def global_pool_row(tile: TileType, operations: tuple[Any, ...], largest: bool) -> Any:
+def global_pool_row(tile: TileType, operations: Tail, largest: bool) -> Any:
     read, end, width = fetch(tile), finish(tile, operations), tile.width
     begin, larger, plus = fill(tile, -np.inf if largest else 0.0), merge(tile, "maximum"), merge(tile, "add")
     nothing, scaled = fill(tile, 0.0), scale_add(tile)
@@ -118,16 +110,9 @@ def global_pool_row(tile: TileType, operations: tuple[Any, ...], largest: bool) 
     return make_row
 
 
-@dataclass(frozen=True)
-class GlobalPool(Step):
-    """Largest or mean value of each channel's whole picture."""
-
-    largest: bool = False
-
-
-class CompiledGlobalPool(CompiledRows):
+class CompiledGlobalPool(CompiledRows[GlobalPool]):
     def kernel(self) -> Kernel:
-        return global_pool_row(self.tile, self.step.then, self.step.largest)
+        return global_pool_row(self.tile, epilogue(self.step.then).tail, self.step.largest)
 
     def rows(self, target: View) -> int:
         return 1
@@ -138,7 +123,7 @@ class CompiledGlobalPool(CompiledRows):
 
 
 @kernel
-def depthwise_row(tile: TileType, operations: tuple[Any, ...]) -> Any:
+def depthwise_row(tile: TileType, operations: Tail) -> Any:
     read, begin, gain = fetch(tile), start(tile), product_add(tile)
     end, width = finish(tile, operations), tile.width
 
@@ -177,51 +162,30 @@ def depthwise_row(tile: TileType, operations: tuple[Any, ...]) -> Any:
     return make_row
 
 
-@dataclass(frozen=True)
-class Depthwise(Step):
-    """A window of its own for every channel."""
-
-    kernel: Pair = (3, 3)
-    strides: Pair = (1, 1)
-    dilation: Pair = (1, 1)
-    padding: str | tuple[Pair, Pair] = ((0, 0), (0, 0))
-    weights: tuple[str, str | None] = ("kernel", None)
-
-
-class CompiledDepthwise(CompiledRows):
+class CompiledDepthwise(CompiledRows[Depthwise]):
     def kernel(self) -> Kernel:
-        return depthwise_row(self.tile, epilogue(self.step.then)[0])
+        return depthwise_row(self.tile, epilogue(self.step.then).tail)
 
     def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
         step, width = self.step, self.tile.width
         kernel = np.asarray(weights[step.weights[0]], np.float64).reshape(*step.kernel, -1)
         channels = kernel.shape[-1]
         bias = np.zeros(channels) if step.weights[1] is None else np.asarray(weights[step.weights[1]], np.float64)
-        numbers = [bias]
-        for operation in step.then:
-            if isinstance(operation, BatchNorm):
-                numbers += operation.scale_offset(weights, channels)
-            elif operation[0] == "channel_prelu":
-                numbers.append(np.broadcast_to(np.asarray(weights[operation[1]], np.float64).reshape(-1), channels))
+        numbers = [bias, *channel_numbers(step.then, weights, channels)]
         padded = np.pad(kernel, ((0, 0), (0, 0), (0, -channels % width)))
         self.packed = [into.add(padded), into.add(channel_blocks(numbers, width)), len(numbers), padded.shape[-1]]
 
     def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
         step = self.step
         source, target = views[step.source], views[step.target]
-        before = []
-        for axis, (size, made) in enumerate(((source.height, target.height), (source.width, target.width))):
-            span = step.dilation[axis] * (step.kernel[axis] - 1) + 1
-            if step.padding == "same":
-                before.append(max(0, (made - 1) * step.strides[axis] + span - size) // 2)
-            else:
-                before.append(step.padding[axis][0])
+        spans = step.dilation[0] * (step.kernel[0] - 1) + 1, step.dilation[1] * (step.kernel[1] - 1) + 1
+        before = window_start(step.padding, spans, step.strides, source, target)
         sizes = [target.width, target.channels, source.height, source.width]
         return [*sizes, *step.kernel, *step.strides, *step.dilation, *before, *self.packed]
 
 
 @kernel
-def resize_row(tile: TileType, operations: tuple[Any, ...], taps: int) -> Any:
+def resize_row(tile: TileType, operations: Tail, taps: int) -> Any:
     read, end, nothing, gain, width = (
         fetch(tile),
         finish(tile, operations),
@@ -260,16 +224,6 @@ def resize_row(tile: TileType, operations: tuple[Any, ...], taps: int) -> Any:
     return make_row
 
 
-@dataclass(frozen=True)
-class Resize(Step):
-    """Interpolation; the numbers for `axis_taps` are those of the layer."""
-
-    interpolation: str = "bilinear"
-    coordinates: str = "half_pixel"
-    cubic_coefficient: float = -0.5
-    border: str = "renormalize"
-
-
 def axis_taps(
     size: int, made: int, interpolation: str, coordinates: str, coefficient: float, border: str
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -302,13 +256,13 @@ def axis_taps(
     return np.clip(places, 0, size - 1), shares
 
 
-class CompiledResize(CompiledRows):
+class CompiledResize(CompiledRows[Resize]):
     def _taps(self, size: int, made: int) -> tuple[np.ndarray, np.ndarray]:
         step = self.step
         return axis_taps(size, made, step.interpolation, step.coordinates, step.cubic_coefficient, step.border)
 
     def kernel(self) -> Kernel:
-        return resize_row(self.tile, self.step.then, self._taps(1, 1)[0].shape[1])
+        return resize_row(self.tile, epilogue(self.step.then).tail, self._taps(1, 1)[0].shape[1])
 
     def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
         source, target = views[self.step.source], views[self.step.target]
