@@ -25,7 +25,7 @@ def test_no_name_is_defined_by_two_of_the_carried_files():
         for defines in defined(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))):
             assert defines not in owner, f"{defines} stands in {owner[defines]}.py and in {name}.py"
             owner[defines] = name
-    assert {"Net", "TILE", "convolve", "worker"} <= set(owner)
+    assert {"Net", "SECTION", "convolve", "worker"} <= set(owner)
 
 
 def test_every_file_of_the_runtime_is_carried():

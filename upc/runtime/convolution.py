@@ -303,38 +303,16 @@ class CompiledConvolution:
         wanted = 1 if adds < TASK_MULTIPLY_ADDS else 4 * threads
         rows_of_tiles = -(-max(rows for rows, _ in forms) // patch.rows)
         by_pixels = len(panels) == 1 or weight_bytes <= SMALL_WEIGHTS_BYTES
-        chunks, work = _split(len(panels), images, rows_of_tiles, patch, by_pixels, 4 * source.image, wanted)
+        chunks, parts, group = _split(len(panels), images, rows_of_tiles, patch, by_pixels, 4 * source.image, wanted)
+        tasks = chunks * parts * -(-images // group)
 
-        tiles: list[list[int]] = []
-        bounds: list[int] = []
-        for form in forms:
-            whole = -(-form[0] // patch.rows)
-            for chunk in range(chunks):
-                bounds.append(len(tiles))
-                for r in range(whole * chunk // chunks, whole * (chunk + 1) // chunks):
-                    for c in range(0, form[1], patch.columns):
-                        tiles.append(_tile((r * patch.rows, c), form, patch, phases, factor, (source, target, a, b)))
-            bounds.append(len(tiles))
-
-        g = table.add(np.zeros(SECTION))
-        header = [len(work), source.base, source.image, target.base, target.image, a.base, a.image, b.base, b.image]
-        header += [table.add(panels), table.add(tiles), table.add(bounds), table.add(taps), table.add(work), chunks]
+        down, across = phases.step[0] * factor * patch.rows, phases.step[1] * factor * patch.columns
+        header = [tasks, source.base, source.image, target.base, target.image, a.base, a.image, b.base, b.image]
+        header += [phases.pace[0] * patch.rows * source.row, phases.pace[1] * patch.columns * source.pitch]
+        header += [distance for view in (target, a, b) for distance in (down * view.row, across * view.pitch)]
+        header += [table.add(panels), len(panels), table.add(forms), table.add(taps), chunks, parts, group]
         kernel = self.code[-1] if patch is self.many else self.code[0]
-        table.put(g, [*header, rim_section(table, rim), kernel, patch.columns * patch.rows, patch.images])
-        return g
-
-
-def _tile(place: Pair, grid: Pair, patch: Patch, phases: Phases, factor: int, views: tuple[View, ...]) -> list[int]:
-    """The cells of the tile at a place in the grid."""
-    (row, column), (rows, columns) = place, grid
-    source, *targets = views
-    down, across = phases.step[0] * factor, phases.step[1] * factor
-    places = [source.at(row * phases.pace[0], column * phases.pace[1])]
-    places += [view.at(row * down, column * across) for view in targets]
-    inside = min(patch.columns, columns - column)
-    if patch.rows > 1:
-        inside = patch.columns * min(patch.rows, rows - row)
-    return [*places, inside * patch.images if patch.images > 1 else inside]
+        return table.add([*header, rim_section(table, rim), kernel, patch.images, patch.rows, patch.columns])
 
 
 def _runs(phase: Phase, source: View, depth: int, merge: bool) -> list[tuple[int, int]]:
@@ -354,18 +332,11 @@ def _runs(phase: Phase, source: View, depth: int, merge: bool) -> list[tuple[int
 
 def _split(
     panels: int, images: int, rows_of_tiles: int, patch: Patch, by_pixels: bool, source_bytes: int, wanted: int
-) -> tuple[int, list[list[int]]]:
-    """Chunks of rows, and the tasks: by pixels (where the weights stay in the cache) or by weights."""
+) -> tuple[int, int, int]:
+    """(chunks of rows, parts of the panels, images) of the tasks: they share out pixels where the weights stay in the
+    cache, else weights."""
+    if not by_pixels:
+        return 1, min(panels, wanted), images
     groups = -(-images // patch.images)
-    if by_pixels:
-        chunks = min(rows_of_tiles, max(1, -(-wanted // groups), source_bytes // SOURCE_CHUNK_BYTES))
-        work = []
-        for n in range(0, images, patch.images):
-            for chunk in range(chunks):
-                work.append([0, panels, n, min(n + patch.images, images), chunk, int(chunk == 0)])
-        if wanted == 1:
-            work = [[0, panels, 0, images, chunk, int(chunk == 0)] for chunk in range(chunks)]
-        return chunks, work
-    parts = min(panels, wanted)
-    spans = [(panels * i // parts, panels * (i + 1) // parts) for i in range(parts)]
-    return 1, [[first, last, 0, images, 0, int(first == 0)] for first, last in spans]
+    chunks = min(rows_of_tiles, max(1, -(-wanted // groups), source_bytes // SOURCE_CHUNK_BYTES))
+    return chunks, 1, images if wanted == 1 else patch.images

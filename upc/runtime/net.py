@@ -34,7 +34,7 @@ from upc.runtime.network import MOST_IMAGES, Geometry, Network
 from upc.runtime.stored import WeightsFile, take_weights
 from upc.runtime.team import JOB, Team
 
-KEPT_CALLS, KEPT_GEOMETRIES, KEPT_SEATS = 64, 16, 4  # of other sizes, or of calls at the same time
+KEPT_CALLS, KEPT_GEOMETRIES, KEPT_SEATS = 64, 16, 4  # of the sizes used last, or of calls at the same time
 
 
 FLOAT32 = np.dtype(np.float32)
@@ -90,6 +90,7 @@ class Net:
             step.pack(self.weights, packed)
         self._packed = packed.array()
         self._calls: OrderedDict[Any, Call] = OrderedDict()
+        self._latest: Call | None = None
         self._geometries: OrderedDict[Any, Geometry] = OrderedDict()
         self._seats: list[Seat] = []
         self._lock = threading.Lock()
@@ -110,7 +111,9 @@ class Net:
             if type(array) is not np.ndarray or array.dtype is not FLOAT32 or not array.flags.carray:
                 arrays = self._accept(arrays)
                 break
-        call = self._calls.get(tuple([array.shape for array in arrays])) or self._new_call(self._accept(arrays))
+        call = self._calls.get(tuple([array.shape for array in arrays]))
+        if call is None or call is not self._latest:
+            call = self._latest = self._find_call(arrays)
         made = [np.empty(shape, FLOAT32) for shape in call.shapes] if out is None else self._results(call, out, arrays)
         if call.batch:
             self._run(call, [*arrays, *made])
@@ -154,6 +157,20 @@ class Net:
                     raise ValueError(f"out for {port.name} shares memory with {name}")
         return made
 
+    def _find_call(self, arrays: tuple[np.ndarray, ...]) -> Call:
+        """What is known of a call, or worked out now; what has not been asked for longest is forgotten."""
+        given = tuple([array.shape for array in arrays])
+        with self._lock:
+            if given in self._calls:
+                self._calls.move_to_end(given)
+                return self._calls[given]
+        call = self._new_call(self._accept(arrays))
+        with self._lock:
+            self._calls[given] = call
+            while len(self._calls) > KEPT_CALLS:
+                self._calls.popitem(last=False)
+        return call
+
     def _new_call(self, arrays: tuple[np.ndarray, ...]) -> Call:
         """Check the inputs' shapes and work out what follows from them."""
         free: dict[str, int] = {}
@@ -178,12 +195,7 @@ class Net:
         results = self.network.shapes(**free)
         floats = (*(prod(shape[1:]) for shape in given), *(prod(shape) for shape in results))
         shapes = tuple((batch, *shape) for shape in results)
-        call = Call(batch, shapes, floats, self._geometry(free, max(batch, 1)))
-        with self._lock:
-            self._calls[given] = call
-            while len(self._calls) > KEPT_CALLS:
-                self._calls.popitem(last=False)
-        return call
+        return Call(batch, shapes, floats, self._geometry(free, max(batch, 1)))
 
     def _geometry(self, free: dict[str, int], batch: int) -> Geometry:
         images = min(1 << (batch - 1).bit_length(), MOST_IMAGES)

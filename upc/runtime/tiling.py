@@ -13,13 +13,15 @@ from upc.runtime.tile import multiply_add, start
 
 TASK_MULTIPLY_ADDS = 1 << 18  # a task worth handing to another thread
 
-# Cells of a step's section of the table.
+# Cells of a step's section of the table. What its tasks and tiles are follows from a few numbers, so that the table
+# is as small for a large picture as for a small one.
 TASKS, SOURCE, SOURCE_IMAGE, TARGET, TARGET_IMAGE, A, A_IMAGE, B, B_IMAGE = range(9)
-PANELS, TILES, BOUNDS, TAPS, WORK, CHUNKS, RIM, KERNEL, IMAGE_ROWS, TILE_IMAGES, SECTION = range(9, 20)
-# Cells of a panel, of a tile and of a task.
+SOURCE_DOWN, SOURCE_ACROSS, TARGET_DOWN, TARGET_ACROSS, A_DOWN, A_ACROSS, B_DOWN, B_ACROSS = range(9, 17)
+PANELS, PANEL_COUNT, GRIDS, TAPS, CHUNKS, PARTS, GROUP, RIM, KERNEL = range(17, 26)
+PATCH_IMAGES, PATCH_ROWS, PATCH_COLUMNS, SECTION = range(26, 30)
+# Cells of a panel, and of a phase's grid: its pixels.
 P_WEIGHTS, P_PARAMS, P_TARGET, P_SOURCE, P_TAP, P_TAP_END, P_DEPTH, P_GRID, P_COUNT, P_A, P_B, PANEL = range(12)
-T_SOURCE, T_TARGET, T_A, T_B, T_ROWS, TILE = range(6)
-W_PANEL, W_PANEL_END, W_IMAGE, W_IMAGE_END, W_CHUNK, W_RIM, WORK_ITEM = range(7)
+GRID_ROWS, GRID_COLUMNS, GRID = range(3)
 
 
 @kernel
@@ -56,33 +58,45 @@ def tile_kernel(
         target: Floats,
     ) -> None:
         p = table[g + PANELS] + panel * PANEL
-        bounds = table[g + BOUNDS] + table[p + P_GRID] * (table[g + CHUNKS] + 1) + chunk
+        grid = table[g + GRIDS] + table[p + P_GRID] * GRID
+        rows, columns, chunks = table[grid + GRID_ROWS], table[grid + GRID_COLUMNS], table[g + CHUNKS]
+        images, high, wide = table[g + PATCH_IMAGES], table[g + PATCH_ROWS], table[g + PATCH_COLUMNS]
+        whole = (rows + high - 1) // high
+        top, bottom = whole * chunk // chunks, whole * (chunk + 1) // chunks
         taps, depth, params = table[g + TAPS], table[p + P_DEPTH], table[p + P_PARAMS]
-        image_rows, tile_images = table[g + IMAGE_ROWS], table[g + TILE_IMAGES]
         pace = next_tile // depth
-        for n in range(first, last, tile_images):
-            for t in range(table[g + TILES] + table[bounds] * TILE, table[g + TILES] + table[bounds + 1] * TILE, TILE):
-                x = table[g + SOURCE] + n * table[g + SOURCE_IMAGE] + table[p + P_SOURCE] + table[t + T_SOURCE]
-                y = table[g + TARGET] + n * table[g + TARGET_IMAGE] + table[p + P_TARGET] + table[t + T_TARGET]
-                w = table[p + P_WEIGHTS]
-                acc = begin(weights, params)
-                for tap in range(taps + table[p + P_TAP], taps + table[p + P_TAP_END]):
-                    pixel = x + table[tap]
-                    asked = pixel + min(height, depth)
-                    later = pixel + next_tile
-                    for k in range(pixel, asked):
-                        ask(target, y, k - pixel)
-                        acc = step(acc, source, k, weights, w, later)
-                        w += width
-                        later += pace
-                    for k in range(asked, pixel + depth):
-                        acc = step(acc, source, k, weights, w, later)
-                        w += width
-                        later += pace
-                a = table[g + A] + n * table[g + A_IMAGE] + table[p + P_A] + table[t + T_A]
-                b = table[g + B] + n * table[g + B_IMAGE] + table[p + P_B] + table[t + T_B]
-                count = min(table[t + T_ROWS], image_rows * (last - n))
-                end(acc, weights, params + width, arena, a, b, target, y, count, table[p + P_COUNT])
+        for n in range(first, last, images):
+            x_image = table[g + SOURCE] + n * table[g + SOURCE_IMAGE] + table[p + P_SOURCE]
+            y_image = table[g + TARGET] + n * table[g + TARGET_IMAGE] + table[p + P_TARGET]
+            a_image = table[g + A] + n * table[g + A_IMAGE] + table[p + P_A]
+            b_image = table[g + B] + n * table[g + B_IMAGE] + table[p + P_B]
+            for r in range(top, bottom):
+                x, y = x_image + r * table[g + SOURCE_DOWN], y_image + r * table[g + TARGET_DOWN]
+                a, b = a_image + r * table[g + A_DOWN], b_image + r * table[g + B_DOWN]
+                # Tiles of several rows take whole rows, and those of several images whole images.
+                pixels = min(high, rows - r * high) * min(images, last - n)
+                for left in range(0, columns, wide):
+                    w = table[p + P_WEIGHTS]
+                    acc = begin(weights, params)
+                    for tap in range(taps + table[p + P_TAP], taps + table[p + P_TAP_END]):
+                        pixel = x + table[tap]
+                        asked = pixel + min(height, depth)
+                        later = pixel + next_tile
+                        for k in range(pixel, asked):
+                            ask(target, y, k - pixel)
+                            acc = step(acc, source, k, weights, w, later)
+                            w += width
+                            later += pace
+                        for k in range(asked, pixel + depth):
+                            acc = step(acc, source, k, weights, w, later)
+                            w += width
+                            later += pace
+                    count = pixels * min(wide, columns - left)
+                    end(acc, weights, params + width, arena, a, b, target, y, count, table[p + P_COUNT])
+                    x += table[g + SOURCE_ACROSS]
+                    y += table[g + TARGET_ACROSS]
+                    a += table[g + A_ACROSS]
+                    b += table[g + B_ACROSS]
 
     return make_tiles
 
@@ -101,14 +115,15 @@ def convolve(
     target: Floats,
 ) -> None:
     """Do a convolution's step: section `g` of the table, whose tasks are shared out at the job's counter."""
-    make_tiles = table[g + KERNEL]
+    make_tiles, panels, group = table[g + KERNEL], table[g + PANEL_COUNT], table[g + GROUP]
+    chunks, parts = table[g + CHUNKS], table[g + PARTS]
     task = take(job, leader, counter, table[g + TASKS])
     while task >= 0:
-        w = table[g + WORK] + task * WORK_ITEM
-        first, last, chunk = table[w + W_IMAGE], min(table[w + W_IMAGE_END], images), table[w + W_CHUNK]
-        if table[w + W_RIM] == 1:
+        part, chunk, first = task % parts, task // parts % chunks, task // (parts * chunks) * group
+        last = min(first + group, images)
+        if part == 0 and chunk == 0:
             clear_rim(table, table[g + RIM], target, first, last)
-        for panel in range(table[w + W_PANEL], table[w + W_PANEL_END]):
+        for panel in range(panels * part // parts, panels * (part + 1) // parts):
             call(make_tiles, (table, g, panel, chunk, first, last, arena, weights, source, target))
         finished(job, counter)
         task = take(job, leader, counter, table[g + TASKS])
