@@ -201,7 +201,7 @@ class TestPyTorchModels:
         with torch.inference_mode():
             expected = channels_last(model(torch.from_numpy(channels_first(x))).numpy())
         imported = import_weights(graph, path)
-        assert imported.match.how == "in order"
+        assert imported.match.how.startswith("in order")
         same_result(graph, imported.weights, x, expected)
 
     def test_flat_vectors_are_known_from_both_ends(self) -> None:
@@ -335,7 +335,7 @@ class TestKerasModels:
             model.save(path)
         x = np.random.default_rng(5).random((2, 6, 5, 4)).astype(np.float32)
         imported = import_weights(graph, path)
-        assert imported.match.how == "in order"
+        assert imported.match.how == "in order" if ending == ".weights.h5" else "connections" in imported.match.how
         same_result(graph, imported.weights, x, model.predict(x, verbose=0))
 
     def test_the_older_format_keeps_its_order(self, tmp_path: Path) -> None:
@@ -397,12 +397,6 @@ class TestWhatDoesNotFit:
         assert "has 1 of kind dense, none for dense_1" in refused(
             "E0631", EXIT_SOURCE, graph, tmp_path / "n.weights.h5"
         )
-
-    def test_weight_norm_is_explained(self, tmp_path: Path) -> None:
-        path = self.saved(tmp_path, nn.Conv2d(3, 4, 3, bias=False))
-        torch.save({"c.weight_g": torch.ones(4, 1, 1, 1), "c.weight_v": torch.ones(4, 3, 3, 3)}, path)
-        graph = graph_of("net n { input x: [8, 8, 3] conv2d(4, 3, use_bias=false) output y }")
-        assert refused("E0631", EXIT_SOURCE, graph, path)
 
 
 class TestMap:
@@ -528,7 +522,7 @@ class TestHostileFiles:
         with h5py.File("x.weights.h5", "w") as root:
             group = root.create_group("layers")
             group["layers"] = group
-        assert "deeper than" in self.refuse("x.weights.h5")
+        assert "17 groups inside groups, more than 16" in self.refuse("x.weights.h5")
 
     @pytest.mark.parametrize("config", ["", "[" * 10**5, "null", '{"config": {"layers": [1, {"class_name": {}}]}}'])
     def test_descriptions_that_make_no_sense(self, config: str) -> None:
@@ -656,7 +650,7 @@ class TestMissingPackages:
         ("package", "file"), [("torch", "x.pt"), ("h5py", "x.keras"), ("h5py", "x.weights.h5"), ("h5py", "x.h5")]
     )
     def test_reading(self, package: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        (tmp_path / file).write_bytes(b"")
+        (tmp_path / file).write_bytes(b"something")
         monkeypatch.setitem(__import__("sys").modules, package, None)
         message = refused("E0704", EXIT_MISSING, graph_of(self.NET), tmp_path / file)
         assert f"needs {package}" in message and "pip install 'upc[" in message

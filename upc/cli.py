@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from upc import __version__, commands
-from upc.commands.shared import common_options, report
+from upc.commands.shared import Parser, common_options, report
 from upc.diagnostics import EXIT_OK, EXIT_USAGE, UpcError
 
 EXIT_INTERRUPTED = 130
@@ -29,7 +29,7 @@ exit codes:
 def parser() -> argparse.ArgumentParser:
     """The whole command line as argparse sees it."""
     common = common_options()
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="upc",
         description="Compile layer graphs: from .upc files to Keras, PyTorch or fast Numba code.",
         epilog=_EPILOG,

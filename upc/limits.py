@@ -34,3 +34,30 @@ LIST_ITEMS = 1_000
 
 DIAGNOSTICS = 50
 """Errors reported in one go."""
+
+MODEL_LAYERS = 30_000
+"""Layers of a model of another tool, its parts counted as often as they are used."""
+
+MODEL_DEPTH = 16
+"""Models inside models, and groups inside groups of an HDF5 file."""
+
+CONFIG_BYTES = 1 << 25
+"""The description of a model that a Keras file holds beside its weights."""
+
+TENSORS = 100_000
+"""Arrays in one file of weights: ten times what the largest net could use. `runtime.stored` says the same."""
+
+TENSOR_NAME = 4096
+"""Characters of one name in a file of weights, groups and all."""
+
+TENSOR_NAMES = 1 << 24
+"""Characters of all names in a file of weights together."""
+
+CHUNK_BYTES = 1 << 22
+"""One piece of a dataset of less than half that, if it is stored in pieces, which are unpacked as a whole."""
+
+MODEL_BYTES = 1 << 32
+"""A file of weights of another tool, which is read whole."""
+
+ARCHIVE_DIRECTORY_BYTES = 1 << 24
+"""The list of members of a zip archive; at about a hundred bytes a member this is room for 160,000."""

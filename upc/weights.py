@@ -126,7 +126,10 @@ def _reported(
         assert graph is not None and expected is not None
         raise UpcError(_diagnostics(problem.differences, where, graph.name, expected)) from None
     except DamagedFile as problem:
-        raise error("E0611", str(problem), hint=what_it_is(where, problem.starts)) from None
+        if (found := what_it_is(where, problem.starts)) is not None:
+            reason, hint = found
+            raise error("E0611", f"{where} is not a safetensors file: {reason}", hint=hint) from None
+        raise error("E0611", str(problem)) from None
     except OSError as problem:
         words = (
             f"{where} {problem.strerror}" if "regular" in (problem.strerror or "") else f"{where}: {problem.strerror}"
@@ -134,27 +137,27 @@ def _reported(
         raise error("E0610", f"cannot read weights: {words}", exit_code=EXIT_USAGE) from None
 
 
-def what_it_is(name: str, starts: bytes) -> str | None:
-    """A hint from the first bytes of a file that was given as weights and is something else."""
-    convert = f"`upc weights import NET.upc {printable(name)}` converts it"
+def what_it_is(name: str, starts: bytes) -> tuple[str, str] | None:
+    """What a file that was given as safetensors is instead, by its first bytes, and a hint; None if nobody can tell."""
+    convert = f"`upc weights import NET.upc {printable(name)}` makes safetensors of it"
     if starts.startswith(b"PK"):
-        return f"it is a zip archive; a .keras or .pt file must be converted to safetensors: {convert}"
+        return "it is a zip archive, as .keras and .pt files are", convert
     if starts.startswith(b"\x89HDF"):
-        return f"it is an HDF5 file, which must be converted to safetensors: {convert}"
+        return "it is an HDF5 file", convert
     if starts.startswith(b"\x80"):
-        return f"it is a pickle; a .pt file must be converted to safetensors: {convert}"
+        return "it is a pickle, as older .pt files are", convert
     return not_weights(starts)
 
 
-def not_weights(starts: bytes) -> str | None:
-    """What a file is that came in place of one of weights, by its first bytes; None where they tell nothing."""
+def not_weights(starts: bytes) -> tuple[str, str] | None:
+    """What a file that came in place of one of weights is, by its first bytes, and a hint."""
     text = starts.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!", b"<html", b"<head", b"<?xml")):
-        return "it is a web page: the download went wrong, or the address is that of a page about the file"
+        return "it is a web page", "the download went wrong, or its address is that of a page about the file"
     if text.startswith(b"version "):
-        return "it is a pointer of Git LFS, not the file itself: `git lfs pull` fetches it"
-    if not text:
-        return "it is empty: the download went wrong"
+        return "it is a pointer of Git LFS, not the file itself", "`git lfs pull` fetches the file"
+    if not starts:
+        return "it is empty", "the download went wrong"
     return None
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError, draw, error, nearest
 
@@ -21,9 +21,24 @@ if TYPE_CHECKING:
 TARGETS = ("numba", "keras", "torch")
 
 
-def common_options() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """Takes options between positional arguments, too: argparse alone gives `FILE -D a=1 MODEL` only its first."""
+
+    _mixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._mixing or any(isinstance(action, argparse._SubParsersAction) for action in self._actions):
+            return super().parse_known_args(args, namespace)
+        self._mixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixing = False
+
+
+def common_options() -> Parser:
     """What every command takes, as a parent of its parser."""
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     # SUPPRESS keeps a default given here from undoing what stands before the command's name.
     common.add_argument(
         "-v", "--verbose", action="count", default=argparse.SUPPRESS, help="say on stderr what is being done"

@@ -44,9 +44,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     taken = action(
         "import",
         "Read weights from a file of Keras or PyTorch and write them as upc's.",
-        "Layers are paired by name where the file has the names of what upc emits, else in order; shapes must agree. "
-        "PyTorch's axes are turned round, half precision is widened. Of a .weights.h5 file only the order within "
-        "each kind of layer is known, of a foreign .safetensors file only its names.",
+        "Layers are paired by name where the file has the names of what upc emits, by its connections where it is a "
+        "Keras model, else in order; shapes must agree. Layers of one shape are taken in order where numbers in their "
+        "names or their dependence on each other bear it out, else --map or --in-order must say which is which. What a "
+        "Keras file says of its layers is compared with the net. PyTorch's axes are turned round, half precision is "
+        "widened, weights under weight norm or spectral norm are made one. Of a .weights.h5 file only the order "
+        "within each kind of layer is known, of a foreign .safetensors file only its names.",
     )
     shared.add_source(taken)
     taken.add_argument("model", metavar="MODEL", help=".keras, .weights.h5, .h5, .pt, .pth, .tar or .safetensors")
@@ -60,6 +63,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="A=B|FILE",
         help="layer or weight A of the net is B in the file; or a file of such lines",
     )
+    taken.add_argument(
+        "--in-order",
+        action="store_true",
+        help="layers of one shape stand in the file in the order in which they run",
+    )
+    taken.add_argument(
+        "--ignore-config",
+        action="store_true",
+        help="take the weights though the file says that its layers are others than the net's",
+    )
+    shared.add_nonfinite(taken)
     taken.add_argument(
         "--flatten-order",
         choices=("channels_first", "channels_last"),
@@ -131,23 +145,35 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _import(options: argparse.Namespace) -> None:
     from upc.convert import import_weights
+    from upc.weights import printable
 
     graph = shared.read_graph(options)
     found = import_weights(
-        graph, options.model, key=options.key, mapping=_mapping(options.maps), flatten_order=options.flatten_order
+        graph,
+        options.model,
+        key=options.key,
+        mapping=_mapping(options.maps),
+        flatten_order=options.flatten_order,
+        in_order=options.in_order,
+        ignore_config=options.ignore_config,
+        allow_nonfinite=options.allow_nonfinite,
     )
+    shared.report(found.warnings, options)
     if not options.quiet:
-        part = f", {found.source.key}" if found.source.key else ""
+        part = f", {printable(found.source.key)}" if found.source.key else ""
         print(f"{options.model}{part}: {found.match.how}")
         rows = [
-            (pair.key, show(pair.weight.shape), pair.tensor.name, show(pair.tensor.shape)) for pair in found.match.pairs
+            (pair.key, show(pair.weight.shape), printable(pair.tensor.name), show(pair.tensor.shape))
+            for pair in found.match.pairs
         ]
         widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
         for row in rows:
             key, shape, name, its = (cell.ljust(w) for cell, w in zip(row, widths, strict=True))
             print(f"  {key}  {shape} <- {name}  {its}".rstrip())
         for name in found.match.unused:
-            print(f"  not used: {name}")
+            print(f"  not used: {printable(name)}")
+        for note in found.notes:
+            print(f"  {note}")
     _save(found.weights, graph, options)
 
 

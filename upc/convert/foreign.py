@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from upc import limits
+from upc.convert.description import Description
 from upc.diagnostics import EXIT_MISSING, EXIT_USAGE, UpcError, error
 from upc.ir import Array
 
 Convention = Literal["keras", "torch"]
 """Whose layouts the tensors have. Keras's are upc's own."""
 
-MAX_TENSORS = 100_000
-"""A file of more is refused: ten times what the largest net could use."""
+Order = Literal["run", "kind", "registered", "name"]
+"""What the order of a file's layers is: that in which a model runs, layers side by side apart; the same among layers
+of one kind alone; that in which they were made known to a module; that of their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +32,56 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class ForeignLayer:
-    """The tensors that stand together. `kind` is the layer's class where the file tells it, as Keras spells it."""
+    """The tensors that stand together. `kind` is the layer's class where the file tells it, as Keras spells it.
+
+    `place` is the key by which the file's description of the network, if it has one, knows them.
+    """
 
     name: str
     tensors: tuple[Tensor, ...]
     kind: str | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
     """A file: what reports call it, whose layouts it has, its layers.
 
-    Without `ordered`, layers of one kind follow each other as in the model, but kinds do not.
-    `key` is the part of the file that was taken, where it has several.
+    `key` is the part of the file that was taken, where it has several. `description` is what the file says of the
+    network itself, `notes` what was done to the tensors in reading them.
     """
 
     file: str
     convention: Convention
     layers: tuple[ForeignLayer, ...]
-    ordered: bool = True
+    order: Order
     key: str | None = None
+    description: Description | None = None
+    notes: tuple[str, ...] = ()
 
     def tensors(self) -> Iterator[Tensor]:
         """All of them, in order."""
         for layer in self.layers:
             yield from layer.tensors
+
+
+def checked(tensors: Iterable[Tensor], file: str) -> list[Tensor]:
+    """The tensors of a file. Errors: more of them, or longer names, than limits allow."""
+    taken: list[Tensor] = []
+    letters = 0
+    for tensor in tensors:
+        taken.append(tensor)
+        letters += len(tensor.name)
+        within(file, "tensors", len(taken), limits.TENSORS)
+        within(file, "characters in a name", len(tensor.name), limits.TENSOR_NAME)
+        within(file, "characters in its names", letters, limits.TENSOR_NAMES)
+    return taken
+
+
+def within(file: str, what: str, found: int, limit: int) -> None:
+    """Refuse a file that holds more of something than a limit allows."""
+    if found > limit:
+        raise unreadable(file, f"it has {found} {what}, more than {limit}")
 
 
 def unreadable(file: str, reason: str, hint: str | None = None) -> UpcError:

@@ -1,6 +1,6 @@
 """Keras files: `.keras`, `.weights.h5` and the older whole-model `.h5`. Read as data; no layer is made, no code run.
 
-A `.keras` file is a zip archive of `config.json`, which gives the layers' order, and `model.weights.h5`.
+A `.keras` file is a zip archive of `config.json`, which describes the model, and `model.weights.h5`.
 HDF5 files can point at other files and into themselves; only what lies plainly inside is followed.
 """
 
@@ -15,58 +15,71 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from upc.convert.foreign import MAX_TENSORS, Foreign, ForeignLayer, Tensor, missing, natural, unreadable
+from upc import limits
+from upc.convert.foreign import Foreign, ForeignLayer, Tensor, checked, missing, natural, unreadable, within
+from upc.convert.keras_config import of_config, places
+from upc.convert.zipped import check_directory
 from upc.ir import Array
 from upc.weights import printable
 
-MAX_CONFIG_BYTES = 2**25
-MAX_DEPTH = 16
 _STATE_OF_TRAINING = {"optimizer", "optimizer_weights", "seed_generator", "metrics", "_metrics", "loss", "vars"}
 
+_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
+"""What pieces of a dataset may be packed with: what h5py brings along, no plugin."""
 
-def read_keras(path: str, room_bytes: int) -> Foreign:
-    """A `.keras` file, whose archive may unpack to `room_bytes`."""
+
+def read_keras(path: str, file: BinaryIO, size: int, room_bytes: int) -> Foreign:
+    """A `.keras` file of some bytes, whose archive may unpack to `room_bytes`."""
     h5py = _h5py(path)
+    within(path, "bytes", size, room_bytes + limits.CONFIG_BYTES)
     try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(_unpack(archive, "config.json", MAX_CONFIG_BYTES, path))
+        content = io.BytesIO(file.read(size))
+        check_directory(content, size)
+        with zipfile.ZipFile(content) as archive:
+            config = json.loads(_unpack(archive, "config.json", limits.CONFIG_BYTES, path))
             weights = io.BytesIO(_unpack(archive, "model.weights.h5", room_bytes, path))
     except KeyError as problem:
         raise unreadable(path, f"it has no {problem.args[0].split(chr(39))[1]}") from None
     except (zipfile.BadZipFile, ValueError, RecursionError, NotImplementedError, RuntimeError, EOFError) as problem:
-        raise unreadable(path, f"it is no .keras file: {problem}") from None
+        raise unreadable(path, f"it is no .keras file: {printable(str(problem))}") from None
     except OSError as problem:
         raise unreadable(path, problem.strerror or str(problem)) from None
-    order = list(_paths(config, "", 0))
+    order = {place: i for i, place in enumerate(places(config))}
     found = _layers(h5py, weights, path)
-    places = {place: i for i, place in enumerate(order)}
 
-    def position(at: str) -> int:
-        while at and at not in places:
+    def position(layer: ForeignLayer) -> int:
+        at = layer.place
+        while at and at not in order:
             at = at.rpartition("/")[0]
-        return places.get(at, len(order))
+        return order.get(at, len(order))
 
-    found.sort(key=lambda pair: position(pair[0]))  # stable: what the order does not name stays where it was
-    return Foreign(path, "keras", tuple(layer for _, layer in found))
+    found.sort(key=position)  # stable: what the order does not name stays where it was
+    shapes = {layer.place: tuple(tensor.shape for tensor in layer.tensors) for layer in found}
+    return Foreign(path, "keras", tuple(found), "run", description=of_config(config, shapes))
 
 
-def read_h5(path: str) -> Foreign:
-    """A `.weights.h5` file, or a model's `.h5`, which tells its order."""
+def read_h5(path: str, file: BinaryIO, size: int, room_bytes: int) -> Foreign:
+    """A `.weights.h5` file, or a model's `.h5`, which tells its order and may describe it; of at most `room_bytes`."""
     h5py = _h5py(path)
+    within(path, "bytes", size, room_bytes)
+    config = None
     try:
-        with open(path, "rb") as content:
-            file = io.BytesIO(content.read())
-    except OSError as problem:
-        raise unreadable(path, problem.strerror or str(problem)) from None
-    try:
-        with h5py.File(file, "r") as root:
+        content = io.BytesIO(file.read(size))
+        with h5py.File(content, "r") as root:
             model = _step(h5py, root, "model_weights", path) if "model_weights" in root else root
             if any(name.startswith("layer_names") for name in model.attrs):
-                return Foreign(path, "keras", tuple(_older(h5py, model, file, path)))
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as problem:
-        raise unreadable(path, f"it is no HDF5 file of weights: {problem}") from None
-    found = _layers(h5py, file, path)
-    return Foreign(path, "keras", tuple(layer for _, layer in found), ordered=False)
+                found = _numbered(_older(h5py, model, content, path), path)
+                if isinstance(text := root.attrs.get("model_config"), (str, bytes)):
+                    within(path, "bytes of description", len(text), limits.CONFIG_BYTES)
+                    config = json.loads(text)
+                shapes = {layer.place: tuple(tensor.shape for tensor in layer.tensors) for layer in found}
+                # Names tell layers apart only where no two, of two models inside one, have the same.
+                known = of_config(config, shapes, by_name=True) if len(shapes) == len(found) else None
+                return Foreign(path, "keras", tuple(found), "run", description=known)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, RecursionError) as problem:
+        raise unreadable(path, f"it is no HDF5 file of weights: {printable(str(problem))}") from None
+    found = _layers(h5py, content, path)
+    return Foreign(path, "keras", tuple(found), "kind")
 
 
 def _h5py(path: str) -> Any:
@@ -86,76 +99,93 @@ def _unpack(archive: zipfile.ZipFile, name: str, limit: int, path: str) -> bytes
         return member.read(limit)
 
 
-def _paths(config: Any, prefix: str, depth: int) -> Iterator[str]:
-    """Where each layer of a model's configuration keeps its weights, in the model's order."""
-    inner = config.get("config") if isinstance(config, dict) else None
-    layers = inner.get("layers") if isinstance(inner, dict) else None
-    counts: dict[str, int] = {}
-    for layer in layers if isinstance(layers, list) and depth < MAX_DEPTH else []:
-        kind = _snake(str(layer.get("class_name"))) if isinstance(layer, dict) else ""
-        number = counts.get(kind, 0)
-        counts[kind] = number + 1
-        place = f"{prefix}layers/{kind}_{number}" if number else f"{prefix}layers/{kind}"
-        yield from _paths(layer, f"{place}/", depth + 1)
-        yield place
-
-
-def _snake(name: str) -> str:
-    """A class's name as Keras writes it in a file: `Conv2DTranspose` is conv2d_transpose."""
-    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W", "", name))
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
-
-
-def _layers(h5py: Any, file: BinaryIO, path: str) -> list[tuple[str, ForeignLayer]]:
+def _layers(h5py: Any, file: BinaryIO, path: str) -> list[ForeignLayer]:
     """Every layer that has weights, with its place in the file."""
     try:
         with h5py.File(file, "r") as root:
-            return list(_walk(h5py, root, "", file, path, 0))
+            return _numbered(_walk(h5py, root, "", file, path), path)
     except (OSError, ValueError, TypeError, KeyError, RuntimeError) as problem:
-        raise unreadable(path, f"it is no HDF5 file of weights: {problem}") from None
+        raise unreadable(path, f"it is no HDF5 file of weights: {printable(str(problem))}") from None
 
 
-def _walk(
-    h5py: Any, group: Any, place: str, file: BinaryIO, path: str, depth: int
-) -> Iterator[tuple[str, ForeignLayer]]:
-    if depth > MAX_DEPTH or len(group) > MAX_TENSORS:
-        raise unreadable(path, f"its groups go deeper than {MAX_DEPTH} or are larger than {MAX_TENSORS}")
-    names = sorted(group, key=natural)
-    if "vars" in names:
-        variables = _step(h5py, group, "vars", path)
-        name = str(variables.attrs.get("name", "") or place.rpartition("/")[2])
-        children = [(own, _step(h5py, variables, own, path)) for own in sorted(variables, key=natural)]
-        tensors = tuple(_tensor(h5py, data, f"{place}/vars/{own}", own, file, path) for own, data in children)
-        if tensors:
-            kind = re.sub(r"_\d+$", "", place.rpartition("/")[2])
-            yield place, ForeignLayer(name, tensors, kind)
-    for name in names:
-        if name not in _STATE_OF_TRAINING:
-            child = _step(h5py, group, name, path)
-            if isinstance(child, h5py.Group):
-                yield from _walk(h5py, child, f"{place}/{name}".lstrip("/"), file, path, depth + 1)
+def _numbered(layers: Iterator[ForeignLayer], path: str) -> list[ForeignLayer]:
+    """All layers, their tensors within the limits; these are asked as each comes, so that the walk ends there."""
+    found: list[ForeignLayer] = []
+
+    def tensors() -> Iterator[Tensor]:
+        for layer in layers:
+            found.append(layer)
+            yield from layer.tensors
+
+    checked(tensors(), path)
+    return found
+
+
+def _walk(h5py: Any, root: Any, place: str, file: BinaryIO, path: str) -> Iterator[ForeignLayer]:
+    """Every group with variables, by name, what is in a group after the group itself."""
+    waiting = [(root, place, 0)]
+    met = 0
+    while waiting:
+        group, place, depth = waiting.pop()
+        met += len(group)
+        within(path, "groups and datasets", met, 2 * limits.TENSORS)
+        within(path, "groups inside groups", depth, limits.MODEL_DEPTH)
+        within(path, "characters in a name", len(place), limits.TENSOR_NAME)
+        names = sorted(group, key=natural)
+        if "vars" in names:
+            variables = _step(h5py, group, "vars", path)
+            met += len(variables)
+            within(path, "groups and datasets", met, 2 * limits.TENSORS)
+            name = _attribute(variables, "name", path) or place.rpartition("/")[2]
+            children = [(own, _step(h5py, variables, own, path)) for own in sorted(variables, key=natural)]
+            tensors = tuple(_tensor(h5py, data, f"{place}/vars/{own}", own, file, path) for own, data in children)
+            if tensors:
+                kind = re.sub(r"_[0-9]{1,9}$", "", place.rpartition("/")[2])
+                yield ForeignLayer(name, tensors, kind, place)
+        inner = [(_step(h5py, group, name, path), name) for name in names if name not in _STATE_OF_TRAINING]
+        groups = [
+            (child, f"{place}/{name}".lstrip("/"), depth + 1) for child, name in inner if isinstance(child, h5py.Group)
+        ]
+        waiting += reversed(groups)
+
+
+def _attribute(group: Any, name: str, path: str) -> str:
+    """A text beside a group; empty where there is none."""
+    if name not in group.attrs:
+        return ""
+    value = group.attrs[name]
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    within(path, "characters in a name", len(text), limits.TENSOR_NAME)
+    return text
 
 
 def _older(h5py: Any, model: Any, file: BinaryIO, path: str) -> Iterator[ForeignLayer]:
     """The layers of a file that lists them: `layer_names`, and `weight_names` of each."""
-    for name in _listed(model.attrs, "layer_names"):
+    for name in _listed(model.attrs, "layer_names", path):
         group = _step(h5py, model, name, path)
         # A model inside a model is one entry here; what its weights are named after are its layers.
         inner: dict[str, list[Tensor]] = {}
-        for weight in _listed(group.attrs, "weight_names"):
+        for weight in _listed(group.attrs, "weight_names", path):
             data = group
             for part in weight.split("/"):
                 data = _step(h5py, data, part, path)
             owner, _, own = weight.rpartition("/")
             inner.setdefault(owner, []).append(_tensor(h5py, data, f"{name}/{weight}", own, file, path))
         for owner, tensors in inner.items():
-            yield ForeignLayer(name if len(inner) == 1 else f"{name}/{owner}", tuple(tensors))
+            own = name if len(inner) == 1 else owner.rpartition("/")[2]
+            yield ForeignLayer(name if len(inner) == 1 else f"{name}/{owner}", tuple(tensors), place=own)
 
 
-def _listed(attributes: Any, name: str) -> list[str]:
+def _listed(attributes: Any, name: str, path: str) -> list[str]:
     """A list of names, which stands in several attributes where it is long."""
     chunks = [name] if name in attributes else sorted((a for a in attributes if a.startswith(name)), key=natural)
-    return [v.decode() if isinstance(v, bytes) else str(v) for chunk in chunks for v in attributes[chunk]]
+    found: list[str] = []
+    for chunk in chunks:
+        space = attributes.get_id(chunk).shape
+        within(path, "names in a list", len(found) + (space[0] if space else 0), limits.TENSORS)
+        found += [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in attributes[chunk]]
+    within(path, "characters in its names", sum(map(len, found)), limits.TENSOR_NAMES)
+    return found
 
 
 def _step(h5py: Any, group: Any, name: str, path: str) -> Any:
@@ -169,6 +199,7 @@ def _tensor(h5py: Any, data: Any, name: str, own: str, file: BinaryIO, path: str
     shown = printable(name)
     if not isinstance(data, h5py.Dataset) or data.shape is None or data.is_virtual or data.external:
         raise unreadable(path, f"`{shown}` is not plain data")
+    _check_pieces(data, shown, path)
     brain = data.dtype.itemsize == 2 and data.attrs.get("dtype") == "bfloat16"
     if data.dtype.kind != "f" and not brain:
         raise unreadable(path, f"`{shown}` has elements of type {data.dtype}, expected floating-point numbers")
@@ -186,3 +217,21 @@ def _tensor(h5py: Any, data: Any, name: str, own: str, file: BinaryIO, path: str
             return np.asarray(raw).astype(np.float32)
 
     return Tensor(name, own, tuple(data.shape), read)
+
+
+def _check_pieces(data: Any, shown: str, path: str) -> None:
+    """Refuse a dataset in pieces that are much larger than itself, or packed with what h5py does not bring along.
+
+    A piece is unpacked as a whole, whatever part of it is asked for.
+    """
+    if data.chunks is not None:
+        piece, whole = data.dtype.itemsize, data.dtype.itemsize
+        for part, size in zip(data.chunks, data.shape, strict=True):
+            piece, whole = piece * part, whole * size
+        if piece > max(limits.CHUNK_BYTES, 2 * whole):
+            message = f"`{shown}` of {whole} bytes is stored in pieces of {piece}, more than {limits.CHUNK_BYTES}"
+            raise unreadable(path, message)
+    kept = data.id.get_create_plist()
+    packed = {kept.get_filter(i)[0] for i in range(kept.get_nfilters())}
+    if not packed <= set(_FILTERS):
+        raise unreadable(path, f"`{shown}` is packed by a plugin of HDF5")

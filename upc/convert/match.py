@@ -1,14 +1,18 @@
-"""Which tensor of a file is which weight of a graph: by name where names say it, else in order, always by shape."""
+"""Which tensor of a file is which weight of a graph, always by shape: by names where these are upc's own, by what the
+file says of its network, else in the file's order as far as that is evidence (`evidence` says when it is)."""
 
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from upc import limits
+from upc.convert.compare import compare
+from upc.convert.description import of_graph
+from upc.convert.evidence import Group, Matched, of_one_shape, undecided
 from upc.convert.foreign import Foreign, ForeignLayer, Tensor
 from upc.convert.layouts import accepts, entry_name, torch_shape
 from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError, error, nearest
@@ -19,6 +23,8 @@ from upc.weights import printable
 
 _NEUTRAL = {"weight": 1.0, "gamma": 1.0, "bias": 0.0, "beta": 0.0}
 """Values that change nothing: what PyTorch keeps where a layer has no scale or no offset."""
+
+_PARTS = {"weight_g", "weight_v", "original0", "original1"}
 
 _KINDS = {
     "instance_normalization": "group_normalization",
@@ -46,19 +52,39 @@ class Match:
     unused: tuple[str, ...] = ()
 
 
-def match(graph: Graph, foreign: Foreign, mapping: Mapping[str, str] | None = None) -> Match:
+def match(graph: Graph, foreign: Foreign, mapping: Mapping[str, str] | None = None, in_order: bool = False) -> Match:
     """Pair every weight of a graph with a tensor of a file.
 
-    `mapping` names tensors for weights, or layers for layers. Without it, names are taken where the file has
-    exactly those of the graph or of the module that upc emits; else layers pair up in order.
+    `mapping` names tensors for weights, or layers for layers. Without it, names are taken where the file has exactly
+    those of the graph or of the module that upc emits; then the connections that the file describes; else layers
+    pair up in order. Where shapes leave that order open, it is taken if something beside it speaks for it
+    (`evidence`), or if `in_order` says that it is the one in which the layers run.
 
-    Errors: UpcError that names the first layer that does not fit.
+    Errors: UpcError that names the first layer that does not fit, or lists what cannot be told apart.
     """
     if mapping:
-        return _mapped(graph, foreign, mapping)
+        return _mapped(graph, foreign, mapping, in_order)
     if (named := _named(graph, foreign)) is not None:
         return named
-    return Match(tuple(_in_order(_weighty(graph.nodes), foreign)), "in order")
+    nodes = _weighty(graph.nodes)
+    if (connected := _connected(graph, foreign)) is not None:
+        pairs = [pair for node in nodes for pair in _fit(node, connected[node.path], foreign)]
+        return Match(tuple(pairs), "by the connections that it describes")
+    pairs, how = _in_order(graph, nodes, foreign, in_order)
+    return Match(tuple(pairs), how)
+
+
+def _connected(graph: Graph, foreign: Foreign) -> dict[str, ForeignLayer] | None:
+    """The layer of each node, by its path, where a file describes a network that is connected as the graph is."""
+    if foreign.description is None:
+        return None
+    net = of_graph(graph)
+    found = compare(net, foreign.description, foreign.file)
+    if not found.complete or len(found.pairs) != len(foreign.layers):
+        return None
+    layers = {layer.place: layer for layer in foreign.layers}
+    its = foreign.description.operations
+    return {net.operations[a].weights or "": layers[its[b].weights or ""] for a, b in found.pairs.items()}
 
 
 def _weighty(nodes: Iterable[Node]) -> list[Node]:
@@ -117,7 +143,7 @@ def state_entries(graph: Graph) -> dict[str, str]:
 # By --map
 
 
-def _mapped(graph: Graph, foreign: Foreign, mapping: Mapping[str, str]) -> Match:
+def _mapped(graph: Graph, foreign: Foreign, mapping: Mapping[str, str], in_order: bool) -> Match:
     nodes = {node.path: node for node in _weighty(graph.nodes)}
     layers = {layer.name: layer for layer in foreign.layers}
     tensors = {tensor.name: (layer, tensor) for layer in foreign.layers for tensor in layer.tensors}
@@ -157,9 +183,9 @@ def _mapped(graph: Graph, foreign: Foreign, mapping: Mapping[str, str]) -> Match
     if not rest:
         pairs = [found[key] for key in weights]
         return Match(tuple(pairs), "by --map", tuple(layer.name for layer in left))
-    others = Foreign(foreign.file, foreign.convention, left, foreign.ordered, foreign.key)
-    found.update({pair.key: pair for pair in _in_order(rest, others)})
-    return Match(tuple(found[key] for key in weights), "by --map, the others in order")
+    pairs, how = _in_order(graph, rest, replace(foreign, layers=left), in_order)
+    found.update({pair.key: pair for pair in pairs})
+    return Match(tuple(found[key] for key in weights), f"by --map, the others {how}")
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UpcError:
@@ -173,11 +199,16 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> UpcError:
 # In order
 
 
-def _in_order(nodes: Sequence[Node], foreign: Foreign) -> list[Pair]:
-    layers = list(foreign.layers if foreign.ordered else _by_kind(nodes, foreign))
+def _in_order(graph: Graph, nodes: Sequence[Node], foreign: Foreign, in_order: bool) -> tuple[list[Pair], str]:
+    if foreign.order == "kind" and not _known_kinds(nodes, foreign):
+        foreign = replace(foreign, order="name")  # classes of the user's own, whose attributes are all there is
+    layers = list(_by_kind(nodes, foreign) if foreign.order == "kind" else foreign.layers)
     pairs: list[Pair] = []
+    matched = []
     for node, layer in zip(nodes, layers, strict=False):
-        pairs += _fit(node, layer, foreign)
+        fitting = _fit(node, layer, foreign)
+        matched.append(Matched(node, layer, tuple(pair.tensor for pair in fitting)))
+        pairs += fitting
     if len(nodes) > len(layers):
         node = nodes[len(layers)]
         message = f"{foreign.file} has {_count(layers)}, none for {node.path}"
@@ -185,7 +216,50 @@ def _in_order(nodes: Sequence[Node], foreign: Foreign) -> list[Pair]:
     for layer in layers[len(nodes) :]:
         if not all(_is_neutral(tensor) for tensor in layer.tensors):
             raise _left_over(layer.name, foreign)
-    return pairs
+    groups = of_one_shape(matched)
+    if in_order:
+        return pairs, "in order, as told"
+    if unclear := undecided(graph, groups, foreign):
+        raise UpcError([_unclear(group, foreign) for group in unclear[: limits.DIAGNOSTICS]], EXIT_USAGE)
+    counted = groups and foreign.order in ("registered", "name")
+    return pairs, "in order; the numbers in their names tell layers of one shape apart" if counted else "in order"
+
+
+_ORDERS = {
+    "run": "Keras lists layers that stand side by side in an order of its own",
+    "kind": "Keras lists layers that stand side by side in an order of its own",
+    "registered": "the order in which a module's parts were made need not be the one in which they run",
+    "name": "the file lists them by name, which says nothing of the order in which they run",
+}
+MAX_CANDIDATES = 20
+
+
+def _unclear(group: Group, foreign: Foreign) -> Diagnostic:
+    """What cannot be told apart, the candidates of both sides, and what would settle it."""
+    names = [printable(one.layer.name) for one in group]
+    shapes = ", ".join(show(tensor.shape) for tensor in group[0].tensors)
+    listed = ", ".join(f"`{name}`" for name in names[:MAX_CANDIDATES])
+    listed += f" and {len(names) - MAX_CANDIDATES} more" if len(names) > MAX_CANDIDATES else ""
+    message = (
+        f"{foreign.file}: which layer is which cannot be told of {listed}, all of {shapes}; {_ORDERS[foreign.order]}"
+    )
+    first = group[0]
+    notes = [
+        (one.node.span, f"{one.node.path}, which would be `{name}` as they stand in the file")
+        for one, name in zip(group[1:MAX_CANDIDATES], names[1:], strict=False)
+    ]
+    hint = f"--map {first.node.path}={names[0]}, and so on, says which; --in-order takes them as they stand"
+    own = (first.node.span, f"{first.node.path}, which would be `{names[0]}` as they stand in the file")
+    return Diagnostic("E0634", message, first.node.span, hint, (own, *notes))
+
+
+def _known_kinds(nodes: Sequence[Node], foreign: Foreign) -> bool:
+    """Whether all kinds that a file's layers have are kinds of the nodes."""
+    return {layer.kind or "" for layer in foreign.layers} <= {_kind(node) for node in nodes}
+
+
+def _kind(node: Node) -> str:
+    return _KINDS.get(node.layer.name, node.layer.name)
 
 
 def _by_kind(nodes: Sequence[Node], foreign: Foreign) -> list[ForeignLayer]:
@@ -193,11 +267,9 @@ def _by_kind(nodes: Sequence[Node], foreign: Foreign) -> list[ForeignLayer]:
     queues: dict[str, list[ForeignLayer]] = {}
     for layer in foreign.layers:
         queues.setdefault(layer.kind or "", []).append(layer)
-    wanted = [_KINDS.get(node.layer.name, node.layer.name) for node in nodes]
-    if not set(queues) <= set(wanted):
-        return list(foreign.layers)  # classes of the user's own: their order in the file is all there is
     ordered = []
-    for node, kind in zip(nodes, wanted, strict=True):
+    for node in nodes:
+        kind = _kind(node)
         if not queues.get(kind):
             has = sum(layer.kind == kind for layer in foreign.layers)
             message = f"{foreign.file} has {has} of kind {kind}, none for {node.path}"
@@ -224,7 +296,7 @@ def _fit(node: Node, layer: ForeignLayer, foreign: Foreign) -> list[Pair]:
         raise _refuse(node, f"{foreign.file}: `{printable(layer.name)}` has no {lacking} for {node.path}", hint)
     if extra:
         message = f"{foreign.file}: `{printable(extra[0].name)}` {show(extra[0].shape)} has no place in {node.path}"
-        hint = "remove_weight_norm() makes one weight of two" if re.search("weight_[gv]$", extra[0].own) else None
+        hint = "parts of a weight under weight norm, of which one is missing" if extra[0].own in _PARTS else None
         raise _refuse(node, message, hint)
     return [Pair(f"{node.path}.{w.name}", node, w, t) for w, t in zip(node.weights, chosen, strict=True)]
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import io
+import pickle
 import zipfile
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from upc import limits
 from upc import weights as canonical
-from upc.convert.foreign import MAX_TENSORS, Foreign, ForeignLayer, Tensor, missing, natural, unreadable
+from upc.convert.foreign import Foreign, ForeignLayer, Order, Tensor, checked, missing, natural, unreadable, within
+from upc.convert.reparametrized import folded
+from upc.convert.zipped import check_directory
 from upc.diagnostics import EXIT_USAGE, error, nearest
 from upc.ir import Array
 
@@ -18,8 +22,8 @@ _COUNTERS = "num_batches_tracked"
 """How often a normalisation was trained, which inference does not ask."""
 
 
-def read_pt(path: str, key: str | None) -> Foreign:
-    """A `.pt`, `.pth` or `.tar` file, opened so that nothing in it can run.
+def read_pt(path: str, file: BinaryIO, size: int, key: str | None) -> Foreign:
+    """A `.pt`, `.pth` or `.tar` file of some bytes, opened so that nothing in it can run.
 
     Errors: UpcError for a file that is not a state dict, and where PyTorch is not installed.
     """
@@ -27,24 +31,33 @@ def read_pt(path: str, key: str | None) -> Foreign:
         import torch
     except ImportError:
         raise missing("torch", "torch", f"reading {path}") from None
+    within(path, "bytes", size, limits.MODEL_BYTES)
     try:
-        mapped = zipfile.is_zipfile(path)
-        if mapped:
-            _refuse_inflated(path)
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped or None)
+        # Read whole, not mapped: a file that shrinks meanwhile would end the process.
+        content = io.BytesIO(file.read(size))
+        if zipfile.is_zipfile(content):
+            _refuse_inflated(content, size)
+        content.seek(0)
+        found = torch.load(content, map_location="cpu", weights_only=True)
     except OSError as problem:
         raise unreadable(path, problem.strerror or str(problem)) from None
+    except _Inflated:
+        raise unreadable(path, "its parts are larger than the file") from None
     except Exception as problem:  # whatever a broken or hostile file makes the unpickler raise
-        words = " ".join(str(problem).split()) or type(problem).__name__
-        hint = "only tensors in dicts and lists are read; save the model's state_dict() alone"
-        raise unreadable(path, canonical.printable(words), hint) from None
-    state, taken = _state(content, key, path, torch.Tensor)
+        # PyTorch's own words would advise to load it all the same, and so to run what it holds.
+        if isinstance(problem, pickle.UnpicklingError) and "nsupported" in str(problem):
+            reason = "it holds Python objects, as a whole pickled model does, and not tensors alone"
+            hint = "where you trust it, save the weights alone: torch.save(model.state_dict(), FILE)"
+            raise unreadable(path, reason, hint) from None
+        hint = "download it again, or save the state_dict() anew"
+        raise unreadable(path, "it is damaged, or no file that torch.save wrote", hint) from None
+    state, taken = _state(found, key, path, torch.Tensor)
     tensors = []
     for name, value in state.items():
         if not name.endswith(_COUNTERS):
             _check_tensor(path, name, value, torch)
             tensors.append(_named(name, tuple(value.shape), lambda t=value: _from_torch(t)))
-    return Foreign(path, "torch", _layers(path, tensors), key=taken)
+    return _foreign(path, tensors, "registered", taken)
 
 
 def read_safetensors(path: str, key: str | None) -> Foreign:
@@ -53,21 +66,23 @@ def read_safetensors(path: str, key: str | None) -> Foreign:
         raise error("E0632", f"{path} has no parts that --key could name", exit_code=EXIT_USAGE)
     found = canonical.tensors(path)
     names = sorted((name for name in found if not name.endswith(_COUNTERS)), key=natural)
-    tensors = [_named(name, found[name].shape, found[name].read) for name in names]
-    return Foreign(path, "torch", _layers(path, tensors))
+    return _foreign(path, [_named(name, found[name].shape, found[name].read) for name in names], "name", None)
+
+
+def _foreign(path: str, tensors: Iterable[Tensor], order: Order, key: str | None) -> Foreign:
+    plain, notes = folded(checked(tensors, path), path)
+    return Foreign(path, "torch", _layers(plain), order, key, notes=notes)
 
 
 def _named(name: str, shape: tuple[int, ...], read: Any) -> Tensor:
     return Tensor(name, name.rpartition(".")[2], shape, read)
 
 
-def _layers(path: str, tensors: Iterable[Tensor]) -> tuple[ForeignLayer, ...]:
+def _layers(tensors: Iterable[Tensor]) -> tuple[ForeignLayer, ...]:
     """Tensors whose names differ in their last part alone are one layer."""
     groups: dict[str, list[Tensor]] = {}
     for tensor in tensors:
         groups.setdefault(tensor.name.rpartition(".")[0], []).append(tensor)
-    if sum(map(len, groups.values())) > MAX_TENSORS:
-        raise unreadable(path, f"it has more than {MAX_TENSORS} tensors")
     return tuple(ForeignLayer(name or "the top", tuple(group)) for name, group in groups.items())
 
 
@@ -94,9 +109,10 @@ def _state(content: Any, key: str | None, path: str, tensor: type) -> tuple[Mapp
     if key is not None:
         if key in states:
             return states[key], key
-        near = nearest(key, list(states))
-        hint = f"did you mean {near}?" if near else f"there is {listed}" if states else None
-        raise error("E0632", f"{path} has no state dict `{key}`", hint=hint, exit_code=EXIT_USAGE)
+        near = nearest(key, [name[:200] for name in list(states)[:200]])
+        hint = f"did you mean {canonical.printable(near)}?" if near else f"there is {listed}" if states else None
+        message = f"{path} has no state dict `{canonical.printable(key)}`"
+        raise error("E0632", message, hint=hint, exit_code=EXIT_USAGE)
     if len(states) == 1:
         (name,) = states
         return states[name], name
@@ -117,8 +133,13 @@ def _from_torch(tensor: Any) -> Array:
     return np.array(tensor.detach().float().numpy())
 
 
-def _refuse_inflated(path: str) -> None:
+class _Inflated(Exception):
+    """An archive that unpacks to more than it is."""
+
+
+def _refuse_inflated(content: BinaryIO, size: int) -> None:
     """PyTorch stores its tensors as they are; a file that says to unpack more than itself is no such file."""
-    with zipfile.ZipFile(path) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > os.path.getsize(path):
-            raise ValueError("its parts are larger than the file")
+    check_directory(content, size)
+    with zipfile.ZipFile(content) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > size:
+            raise _Inflated
