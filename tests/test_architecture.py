@@ -22,6 +22,8 @@ OUTSIDE = {
     "upc.__main__",
     "upc.commands",
     "upc.load",
+    "upc.written",
+    "upc.compile_worker",
     "upc.load_numba",
     "upc.load_frameworks",
     "upc.convert",

@@ -263,13 +263,18 @@ class TestWriting:
     def test_a_folder_that_cannot_be_written_is_one_line(self, capsys, folder, monkeypatch):
         write(folder, "small.upc", SMALL)
 
-        def refuse(*_: object, **__: object) -> int:
-            raise PermissionError(13, "Permission denied", "built/small.safetensors")
+        really = os.open
+
+        def refuse(path: object, flags: int, *more: object, **named: object) -> int:
+            if flags & os.O_CREAT:
+                raise PermissionError(13, "Permission denied", path)
+            return really(path, flags, *more, **named)
 
         monkeypatch.setattr("upc.files.os.open", refuse)
         code, out, err = upc(capsys, "compile", "--target", "keras", "-o", "built")
         assert (code, out) == (2, "")
-        assert err == "error[E0803]: cannot write built/small.safetensors: Permission denied\n"
+        assert err.endswith("error[E0803]: cannot write built/small.safetensors: Permission denied\n")
+        assert not (folder / "built").exists()
 
 
 class TestRun:

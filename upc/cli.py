@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from upc import __version__, commands
 from upc.commands.shared import Parser, common_options, report
 from upc.diagnostics import EXIT_OK, EXIT_USAGE, UpcError
+from upc.processes import ended_by_signals, log_to_stderr, mend_standard_streams
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
@@ -57,10 +58,14 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Never raises for what a user can cause."""
+    mend_standard_streams()
     options = parser().parse_args(arguments, argparse.Namespace(verbose=0, quiet=False, color="auto"))
+    if options.verbose:
+        log_to_stderr()
     try:
-        code: int = options.run(options)
-        sys.stdout.flush()
+        with ended_by_signals():
+            code: int = options.run(options)
+            sys.stdout.flush()
     except UpcError as problem:
         report(problem.diagnostics, options)
         return problem.exit_code

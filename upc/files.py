@@ -1,27 +1,168 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Files that upc writes: whole or not at all, all of one command or none, and nothing that is not upc's to replace.
+
+No other part of upc opens a file for writing, but for the runtime, which keeps machine code (`runtime/vault.py`).
+"""
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from upc.runtime.files import NotRegular as NotRegular
+from upc.runtime.files import open_regular as open_regular
+
+Content = bytes | str
+
+_WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_HEADER = re.compile(rb'\A"""(?:(?!""").)*?^(?:Written|Emitted) by upc [0-9][^ \n]* from ', re.DOTALL | re.MULTILINE)
+"""How a module begins that upc wrote, whatever its target."""
+_HEADER_BYTES = 1 << 16
 
 
-def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
-    """Put `data` at `path`, whole or not at all; text as UTF-8. A link is followed, its target replaced."""
-    target = Path(os.path.realpath(path))
-    content = data.encode() if isinstance(data, str) else data
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(6)}.partial")
+def write_atomic(path: str | os.PathLike[str], content: Content) -> None:
+    """Put `content` at `path`, whole or not at all; text as UTF-8. A link is followed, its target replaced.
+
+    Raises OSError, and NotRegular where something else than a file stands there.
+    """
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[str | os.PathLike[str], Content]) -> None:
+    """Write several files that belong together: all of them, or none, with those that were there left as they were.
+
+    Each is on the disk before the first takes its place; they do so in the order given. Raises OSError, NotRegular.
+    """
+    targets = [Path(os.path.realpath(path)) for path in contents]
+    partials: list[Path] = []
+    spares: list[Path | None] = []  # what stood at a target, by another name
+    at: str | os.PathLike[str] = ""
+    try:
+        for (path, content), target in zip(contents.items(), targets, strict=True):
+            at = path
+            partials.append(_stage(target, content.encode() if isinstance(content, str) else content))
+        for path, target, partial in zip(contents, targets, partials, strict=True):
+            at = path
+            spares.append(_keep(target) if len(targets) > 1 else None)
+            os.replace(partial, target)
+    except BaseException as problem:
+        if len(targets) > 1:
+            for target, spare in zip(targets, spares, strict=False):
+                with suppress(OSError):
+                    os.replace(spare, target) if spare else target.unlink()
+        if isinstance(problem, OSError) and problem.errno:
+            problem.filename, problem.filename2 = os.fspath(at), None  # not the name it had meanwhile
+        raise
+    finally:
+        _discard(*partials, *spares)
+    for folder in dict.fromkeys(target.parent for target in targets):
+        _sync_folder(folder)
+
+
+@contextmanager
+def make_folder(path: Path) -> Iterator[None]:
+    """A folder to write into, with those it lies in; if the writing fails, none is left that was made for it."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def write_array(path: str | os.PathLike[str], array: Any) -> None:
+    """A NumPy array as an .npy file."""
+    import numpy as np
+
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    write_atomic(path, file.getvalue())
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """A file's UTF-8 text. Raises OSError, NotRegular, UnicodeDecodeError."""
+    with open_regular(path) as file:
+        return file.read().decode()
+
+
+def is_ours(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a module that upc wrote: its header says so. Raises OSError for what is no regular file."""
+    with open_regular(path) as file:
+        return _HEADER.match(file.read(_HEADER_BYTES)) is not None
+
+
+def holds(path: str | os.PathLike[str], content: Content) -> bool:
+    """Whether a file is there and holds just that. Raises OSError for what is no regular file."""
+    wanted = content.encode() if isinstance(content, str) else content
+    try:
+        with open_regular(path) as file:
+            return os.fstat(file.fileno()).st_size == len(wanted) and file.read(len(wanted) + 1) == wanted
+    except FileNotFoundError:
+        return False
+
+
+def _stage(target: Path, content: bytes) -> Path:
+    """Put what is to become `target` beside it, safely on the disk; the file that holds it."""
+    mode = None
+    with suppress(FileNotFoundError):
+        mode = os.stat(target).st_mode
+    if mode is not None and not stat.S_ISREG(mode):  # replaced, it would be lost
+        raise NotRegular(target, mode)
+    partial = _beside(target)
     # O_EXCL: never into a file that someone else put there. 0o666 leaves the mode to the user's umask.
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    descriptor = os.open(partial, _WRITING, 0o666)
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if target.exists():
-            os.chmod(partial, target.stat().st_mode & 0o7777)
-        os.replace(partial, target)
+        if mode is not None:
+            os.chmod(partial, stat.S_IMODE(mode))
     except BaseException:
-        partial.unlink(missing_ok=True)
+        _discard(partial)
         raise
+    return partial
+
+
+def _keep(target: Path) -> Path | None:
+    """Give the file at a path a second name, if there is one."""
+    if not target.exists():
+        return None
+    spare = _beside(target)
+    try:
+        os.link(target, spare)
+    except OSError:  # not every file system has links
+        return _stage(target, target.read_bytes())
+    return spare
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.partial")
+
+
+def _discard(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk too, where a folder can be opened for that."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
@@ -13,6 +16,11 @@ if TYPE_CHECKING:
     from upc.plan.minimal import Algorithm
 
 Target = Literal["numba", "reference", "keras", "torch"]
+# Importing and compiling take locks: no process is forked meanwhile, whose child would wait for them for ever.
+_LOADING = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_LOADING.acquire, after_in_parent=_LOADING.release, after_in_child=_LOADING.release)
+
 Runner = Callable[["Sequence[Array]"], "tuple[Array, ...]"]
 """Takes checked inputs in their order, gives the outputs in theirs."""
 
@@ -47,7 +55,7 @@ def load(
     net: str | None = None,
     target: Target = "numba",
     weights: str | PathLike[str] | Mapping[str, Array] | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     defines: Mapping[str, Written] | None = None,
     algorithm: Algorithm = "auto",
     batch: int = 1,
@@ -55,26 +63,30 @@ def load(
 ) -> Net:
     """Read and build a net of a .upc file and make it runnable.
 
-    `net` names it where the file holds several, `defines` sets its parameters. Without `weights` (a
-    safetensors file or arrays by their canonical names) initial ones are made from `seed`. `algorithm` says
-    where Numba's convolutions may trade a few bits for speed: "exact" nowhere, "fast" wherever they can,
-    "auto" where it pays in calls of `batch` images. Calls may have any number of images. Weights that are NaN or
-    infinite are refused without `allow_nonfinite`.
+    `net` names it where the file holds several, `defines` sets its parameters. `weights` are a safetensors file
+    or arrays by their canonical names; without them initial ones are made from `seed`; with neither, the file
+    <net>.safetensors beside that of the net is taken, and where there is none the seed 0. `algorithm` says where
+    Numba's convolutions may trade a few bits for speed: "exact" nowhere, "fast" wherever they can, "auto" where it
+    pays in calls of `batch` images. Calls may have any number of images. Weights that are NaN or infinite are refused
+    without `allow_nonfinite`.
 
     Errors: UpcError for a wrong source, wrong weights or a framework that is missing.
     """
-    from upc import pipeline
+    with _LOADING:
+        from upc import pipeline
 
-    graph = pipeline.graph(pipeline.tree(pipeline.read(fspath(path))), net, defines)
-    return load_graph(
-        graph,
-        target=target,
-        weights=weights,
-        seed=seed,
-        algorithm=algorithm,
-        batch=batch,
-        allow_nonfinite=allow_nonfinite,
-    )
+        graph = pipeline.graph(pipeline.tree(pipeline.read(fspath(path))), net, defines)
+        if weights is None and seed is None:
+            weights = weights_beside(graph)
+        return load_graph(
+            graph,
+            target=target,
+            weights=weights,
+            seed=seed or 0,
+            algorithm=algorithm,
+            batch=batch,
+            allow_nonfinite=allow_nonfinite,
+        )
 
 
 def load_graph(
@@ -90,8 +102,18 @@ def load_graph(
     """As `load`, of a graph already built."""
     if target not in get_args(Target):
         raise ValueError(f"target is one of {', '.join(get_args(Target))}, not {target!r}")
-    arrays = resolve_weights(graph, weights, seed, allow_nonfinite)
-    return Net(graph, arrays, target, _RUNNERS[target](graph, arrays, algorithm, batch))
+    with _LOADING:
+        arrays = resolve_weights(graph, weights, seed, allow_nonfinite)
+        return Net(graph, arrays, target, _RUNNERS[target](graph, arrays, algorithm, batch))
+
+
+def weights_beside(graph: Graph, *names: str) -> Path | None:
+    """The file of weights beside a graph's source: by one of `names`, as its net or as the source is called."""
+    source = Path(graph.span.source.name)
+    if graph.span.source.name == "<stdin>":
+        return None
+    places = (source.with_name(f"{name}.safetensors") for name in (*names, graph.name, source.stem))
+    return next((place for place in places if os.path.lexists(place)), None)
 
 
 def resolve_weights(

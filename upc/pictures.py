@@ -11,6 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from upc.diagnostics import EXIT_MISSING, EXIT_USAGE, error
+from upc.files import open_regular
 from upc.ir import Array, Graph
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -31,7 +32,7 @@ def read_picture(path: Path, channels: int) -> Array:
             exit_code=EXIT_USAGE,
         )
     try:
-        with image_module.open(path) as image:
+        with open_regular(path) as file, image_module.open(file) as image:
             pixels = np.asarray(image.convert(_MODES[channels]), np.float32)
     except (OSError, SyntaxError, image_module.DecompressionBombError) as cause:
         if isinstance(cause, OSError) and cause.errno:  # the file's trouble, not the picture's

@@ -44,6 +44,8 @@ def read(file: str) -> Source:
             return read_source(file, file)
         except OSError as problem:
             raise error("E0802", f"cannot read {file}: {problem.strerror}", exit_code=EXIT_USAGE) from None
+    if sys.stdin is None:
+        raise error("E0802", "cannot read standard input: it is closed", exit_code=EXIT_USAGE)
     data = sys.stdin.buffer.read(limits.FILE_BYTES + 1)
     if len(data) > limits.FILE_BYTES:
         raise error("E0601", f"standard input is larger than {limits.FILE_BYTES // 1024} KiB")

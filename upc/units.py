@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from upc import limits, syntax
 from upc.diagnostics import Diagnostic, UpcError, error
+from upc.files import open_regular
 from upc.parse import parse
 from upc.source import Source, Span
 
@@ -30,9 +30,7 @@ class Unit:
 def read_source(path: str | Path, name: str | None = None) -> Source:
     """The text of a file, held to the size limit before it is read. Raises UpcError or OSError."""
     name = str(path) if name is None else name
-    with open(path, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise error("E0501", f"{name} is not a regular file")
+    with open_regular(path) as file:
         data = file.read(limits.FILE_BYTES + 1)
     if len(data) > limits.FILE_BYTES:
         raise error("E0601", f"{name} is larger than {limits.FILE_BYTES // 1024} KiB")

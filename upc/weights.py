@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError, error, nearest
-from upc.files import write_atomic
+from upc.files import open_regular, write_atomic
 from upc.initializers import initialize as initialize
 from upc.ir import Array, Graph
 from upc.runtime.stored import (
@@ -26,7 +26,6 @@ from upc.runtime.stored import (
     WeightsFile,
     few_of_each,
     identity,
-    open_regular,
     read_entries,
     read_floats,
     take_weights,
@@ -48,9 +47,14 @@ class Stored:
 
 def save(path: str | os.PathLike[str], weights: Mapping[str, Array]) -> None:
     """Write weights as a safetensors file, whole or not at all."""
-    from safetensors.numpy import save as to_bytes
+    write_atomic(path, to_bytes(weights))
 
-    write_atomic(path, to_bytes({key: np.ascontiguousarray(array, np.float32) for key, array in weights.items()}))
+
+def to_bytes(weights: Mapping[str, Array]) -> bytes:
+    """A safetensors file of weights."""
+    from safetensors.numpy import save as pack
+
+    return pack({key: np.ascontiguousarray(array, np.float32) for key, array in weights.items()})
 
 
 def load(path: str | os.PathLike[str], graph: Graph, *, allow_nonfinite: bool = False) -> dict[str, Array]:
@@ -80,7 +84,7 @@ def tensors(path: str | os.PathLike[str]) -> dict[str, Stored]:
     Errors: a file that is not safetensors, or of types that are no floating-point numbers.
     """
     name = os.fspath(path)
-    with _reported(name), open_regular(path) as file:
+    with _reported(name), open_regular(path, buffering=0) as file:
         entries, state = read_entries(file, name), identity(file)
     for key, entry in entries.items():
         if entry.dtype not in FLOAT_TYPES and entry.shape:
@@ -90,7 +94,7 @@ def tensors(path: str | os.PathLike[str]) -> dict[str, Stored]:
 
     def reader(entry: StoredTensor) -> Callable[[], Array]:
         def read() -> Array:
-            with _reported(name), open_regular(path) as file:
+            with _reported(name), open_regular(path, buffering=0) as file:
                 array = read_floats(file, name, entry)
                 if identity(file) != state:
                     raise DamagedFile(name, "has changed since it was opened")

@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any
+
+from upc.processes import Child
 
 START_TIMEOUT_S, REPLY_TIMEOUT_S = 900.0, 300.0
 
@@ -25,17 +27,20 @@ class Worker:
 
     def __init__(self, engine: str, job: Path, threads: int, folder: Path) -> None:
         self.engine = engine
-        self._log = folder / f"{engine}.log"
         begin = time.perf_counter()
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "upc.bench.worker", engine, str(job)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=_environment(threads, folder),
-                text=True,
-            )
+        self._log = TemporaryFile(dir=folder)  # noqa: SIM115 - `end` closes it
+        self._child = Child(
+            "upc.bench.worker",
+            engine,
+            str(job),
+            folder=folder,
+            environment=_environment(threads, folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+        self._process = self._child.process
         try:
             self.hello = self._reply(START_TIMEOUT_S)
         except BaseException:
@@ -64,11 +69,8 @@ class Worker:
         self.end()
 
     def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        self._child.end()
+        self._log.close()
 
     def _reply(self, timeout: float) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -86,7 +88,8 @@ class Worker:
         return reply
 
     def _last_words(self) -> str:
-        said = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+        self._log.seek(0)
+        said = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
         return said[-1].strip() if said else "its process ended without a word, or took too long"
 
     def _stop(self) -> None:

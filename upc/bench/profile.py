@@ -20,6 +20,7 @@ import numpy as np
 from upc.bench import silicon
 from upc.bench.process import Worker
 from upc.bench.report import aligned, count, duration, machine_line
+from upc.files import write_atomic
 from upc.ir import Array, Graph
 from upc.load_numba import load_module
 from upc.plan.minimal import Algorithm
@@ -96,7 +97,7 @@ def _limits(threads: int) -> dict[str, Any]:
     """The machine's own figures, measured in a process of their own."""
     with TemporaryDirectory(prefix="upc-profile-") as folder:
         job = Path(folder) / "job.json"
-        job.write_text(f'{{"threads": {threads}}}', encoding="utf-8")
+        write_atomic(job, f'{{"threads": {threads}}}')
         with Worker("silicon", job, threads, Path(folder)) as worker:
             return {**silicon.describe(threads), **worker.hello, **worker.ask(do="burst")}
 

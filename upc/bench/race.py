@@ -20,6 +20,7 @@ from upc.bench import silicon
 from upc.bench.process import Worker, WorkerFailed
 from upc.demands import check_sizes
 from upc.diagnostics import EXIT_USAGE, UpcError, error
+from upc.files import write_array, write_atomic
 from upc.ir import Array, Graph
 from upc.plan.minimal import Algorithm
 from upc.shape import evaluate, names_of
@@ -143,7 +144,7 @@ class _Course:
         for target in dict.fromkeys(SOURCES[name] for name in engines):
             path = self.folder / f"{self.graph.name}_{target}.py"
             try:
-                path.write_text(pipeline.emit(self.graph, target), encoding="utf-8")
+                write_atomic(path, pipeline.emit(self.graph, target))
             except UpcError as problem:
                 reasons[target] = problem.diagnostics[0].message
             self.job["sources"][target] = str(path)
@@ -250,18 +251,18 @@ class _Course:
         if self.written != text:
             self.started.pop(OURS, None)
         self.written = text
-        path.write_text(text, encoding="utf-8")
+        write_atomic(path, text)
         self.job["sources"]["numba"] = str(path)
 
     def _write_inputs(self, inputs: Sequence[Array], batch: int) -> None:
         files = [self.folder / f"input_{i}.npy" for i in range(len(inputs))]
         for file, array in zip(files, inputs, strict=True):
-            np.save(file, array)
+            write_array(file, array)
         self.job["inputs"], self.job["onnx"] = [str(f) for f in files], str(self.folder / f"batch_{batch}.onnx")
         self._write_job()
 
     def _write_job(self) -> None:
-        (self.folder / "job.json").write_text(json.dumps(self.job), encoding="utf-8")
+        write_atomic(self.folder / "job.json", json.dumps(self.job))
 
     def _reference(self, inputs: Sequence[Array]) -> list[Array]:
         """The outputs of the first and last image, in float64."""

@@ -12,16 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from upc.runtime.cores import available_cores as available_cores
+
 DEPTH = 64  # steps of a register tile over data that stays in the first-level cache
 READ_BYTES = 256 << 20  # well beyond the last-level cache's share of a few cores
-
-
-def available_cores() -> int:
-    """Cores this process may use, or `UPC_NUM_THREADS` if that is set, as the Numba modules count them."""
-    wanted = os.environ.get("UPC_NUM_THREADS")
-    if wanted:
-        return max(1, int(wanted))
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe(threads: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One engine in a process of its own: `python -m upc.bench.worker ENGINE JOB`.
+"""One engine in a process of its own, which `process.Worker` starts.
 
 It makes the engine ready, runs it once and says so; then it answers requests. Requests and replies are
 lines of JSON on standard input and output. It ends with its standard input.
@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from upc.files import write_array
+
 WARM_CALLS, WARM_S = 5, 0.25  # untimed calls before a burst, and when they end at the latest
 LEAST_CALLS = 3
-DIE_WITH_PARENT = 1  # Linux's PR_SET_PDEATHSIG
 
 Reply = dict[str, Any]
 Talk = Generator[Reply, dict[str, Any], None]
@@ -30,7 +31,6 @@ Talk = Generator[Reply, dict[str, Any], None]
 
 def main(engine: str, job_file: str) -> None:
     """Serve until standard input ends."""
-    _end_with_parent()
     # What libraries print must not come between the replies.
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -60,7 +60,7 @@ def _start_engine(name: str, job: Any) -> Talk:
     while True:
         if request["do"] == "outputs":
             for path, array in zip(request["files"], engine.arrays(result), strict=True):
-                np.save(path, array)
+                write_array(path, array)
             result = None
             request = yield {}
         elif request["do"] == "tune":
@@ -151,17 +151,5 @@ def _forget_peak() -> None:
     """Count the peak from here: compiling and trying out are not what running takes."""
     gc.collect()
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _end_with_parent() -> None:
-    """A stopped process would outlive a parent that was killed."""
-    if sys.platform == "linux":
-        import ctypes
-        import signal
-
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+        os.write(descriptor := os.open("/proc/self/clear_refs", os.O_WRONLY), b"5")  # a setting, not a file
+        os.close(descriptor)

@@ -11,14 +11,18 @@ import importlib.util
 import os
 import pickle
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, cast
 
 from upc.diagnostics import EXIT_MISSING, EXIT_USAGE, error, nearest
 from upc.ir import Array, Graph
+from upc.processes import Child
+
+PATIENCE_S = 5
+"""How long a process may take to end by itself."""
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -100,14 +104,21 @@ class Worker:
 
     def __init__(self, target: str) -> None:
         self.target = target
+        self._folder = TemporaryDirectory(prefix="upc-check-")
         # The framework's chatter goes nowhere; what counts comes back as a Failure.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "upc.check.worker", target],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=_environment(target),
-        )
+        try:
+            self._child = Child(
+                "upc.check.worker",
+                target,
+                folder=Path(self._folder.name),
+                environment=_environment(target),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+        except BaseException:
+            self._folder.cleanup()
+            raise
+        self._process = self._child.process
 
     def __enter__(self) -> Worker:
         return self
@@ -136,15 +147,10 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
         try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self._child.end(PATIENCE_S)
+        finally:
+            self._folder.cleanup()
 
 
 def run_all(targets: Iterable[str], jobs: Mapping[str, Job] | Job) -> dict[str, Result]:
@@ -172,8 +178,6 @@ def read(pipe: IO[bytes]) -> object:
 
 def _environment(target: str) -> dict[str, str]:
     found = dict(os.environ)
-    package = str(Path(__file__).parents[2])
-    found["PYTHONPATH"] = os.pathsep.join([package, *filter(None, [found.get("PYTHONPATH")])])
     found["TF_CPP_MIN_LOG_LEVEL"] = "3"
     found["JAX_PLATFORMS"] = "cpu"
     if target.startswith("keras["):

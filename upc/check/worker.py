@@ -123,6 +123,3 @@ _RUNNERS: dict[str, Callable[[Job], tuple[Array, ...]]] = {
     "torch": _torch,
     "onnxruntime": _onnxruntime,
 }
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -52,20 +52,19 @@ def run(options: argparse.Namespace) -> int:
     import json
 
     from upc.bench import race, report
-    from upc.load import resolve_weights
 
     graph = shared.read_graph(options)
     against = _engines(options.against, tuple(race.PEERS))
     result = race.race(
         graph,
-        resolve_weights(graph, options.weights, options.seed, options.allow_nonfinite),
+        shared.weights_of(graph, options)[0],
         batches=options.batch,
         against=against,
         threads=options.threads,
         bursts=options.bursts,
         seconds=options.seconds,
         sizes=options.sizes,
-        seed=options.seed,
+        seed=options.seed or 0,
         algorithm=options.algorithm,
         progress=lambda words: shared.progress(options, words),
     )

@@ -4,8 +4,8 @@ With no --targets: whatever is installed. `keras` stands for Keras on each backe
 (keras[tensorflow], keras[jax], keras[torch]), `onnxruntime` for the PyTorch source exported to ONNX. If asked
 for, numba[exact] and numba[fast] save multiplications nowhere or wherever they can, and numba[256] and
 numba[128] use vectors of so many bits. The reference runs in float64. Where targets differ, known mistakes are
-tried and the one that explains the difference is named. Without --weights made-up ones are used, biases and
-statistics too.
+tried and the one that explains the difference is named. Weights are those of --weights or, without --seed, of
+<net>.safetensors beside FILE; else made-up ones are used, biases and statistics too.
 
 exit codes: 0 all agree, 1 a mismatch or a target that gave no result, 4 a target is not installed.
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from upc.commands import shared
 
@@ -22,10 +21,10 @@ from upc.commands import shared
 def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_source(parser)
     parser.add_argument("--targets", metavar="A,B", help="what to compare: reference,numba,keras,torch,onnxruntime")
-    parser.add_argument("--weights", metavar="FILE", help="a .safetensors file of trained weights")
+    parser.add_argument("--weights", metavar="FILE", help=shared.WEIGHTS_HELP)
     shared.add_nonfinite(parser)
     parser.add_argument("--batch", type=_count, default=2, metavar="N", help="how many in the batch (2)")
-    parser.add_argument("--seed", type=shared.seed, default=0, metavar="N", help="makes up inputs and weights (0)")
+    parser.add_argument("--seed", type=shared.seed, metavar="N", help="makes up inputs and weights (0)")
     parser.add_argument("--size", metavar="H=32,W=48", help="numbers for free sizes; small ones are chosen if not said")
     parser.add_argument("--layers", action="store_true", help="say in which layer a target first parts")
     parser.add_argument(
@@ -44,15 +43,16 @@ def run(options: argparse.Namespace) -> int:
     from upc.load import resolve_weights
 
     graph = shared.read_graph(options)
-    weights = (
-        resolve_weights(graph, options.weights, options.seed, options.allow_nonfinite) if options.weights else None
-    )
+    file = shared.weights_file(graph, options)
+    weights = resolve_weights(graph, file, 0, options.allow_nonfinite) if file else None
+    seed = options.seed or 0
+    shared.say(options, f"weights: {file}" if file else f"weights: made up from seed {seed}, biases and statistics too")
     found = check(
         graph,
         weights,
         targets=_listed(options.targets),
         batch=options.batch,
-        seed=options.seed,
+        seed=seed,
         sizes=_sizes(options.size),
         layers=options.layers,
         texts=_texts(options.source),
@@ -95,12 +95,14 @@ def _sizes(text: str | None) -> dict[str, int]:
 
 def _texts(given: list[str]) -> dict[str, str]:
     """The text of each --source, by target."""
+    from upc.files import read_text
+
     found: dict[str, str] = {}
     for part in given:
         target, equals, file = part.partition("=")
         if not equals or not target.startswith(("keras", "torch", "onnxruntime")):
             raise shared.usage(f"--source {part} names no target and file", hint="--source torch=net_torch.py")
-        text = Path(file).read_text(encoding="utf-8")
+        text = read_text(file)
         found.update(dict.fromkeys(_same(target), text))
     return found
 

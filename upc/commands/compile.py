@@ -2,12 +2,18 @@
 
 Writes <net>.py and <net>.safetensors into the folder of -o (the current one) and, for Numba, compiles the
 module's machine code, so that its first use is quick. --emit prints one stage of the way instead.
+
+Weights are those of --weights or, without --seed, of <net>.safetensors beside FILE; only where there are none
+they are made up. Other weights that are there already, and a file that upc did not write, are not replaced.
 """
 
 from __future__ import annotations
 
 import argparse
+import keyword
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from upc.commands import shared
@@ -19,37 +25,48 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_batch(parser)
     parser.add_argument("--target", choices=shared.TARGETS, default="numba", help="what to compile to (numba)")
     parser.add_argument("-o", dest="output", metavar="DIR", default=".", help="the folder to write into")
+    parser.add_argument("--name", type=_name, metavar="NAME", help="call the module and its weights so (as the net)")
+    shared.add_force(parser)
     parser.add_argument("--emit", choices=("tree", "ir", "plan", "source"), help="print this stage and stop")
     shared.add_weights(parser)
 
 
+def _name(text: str) -> str:
+    """The name of a module; argparse reports what is none."""
+    if not text.isascii() or not text.isidentifier() or keyword.iskeyword(text):
+        raise argparse.ArgumentTypeError(f"expected a name for a Python module, got {text}")
+    return text
+
+
 def run(options: argparse.Namespace) -> int:
     from upc import pipeline, weights
-    from upc.files import write_atomic
-    from upc.load import resolve_weights
+    from upc.files import Content, make_folder, write_together
 
     if options.emit:
         sys.stdout.write(_stage(options))
         return 0
     graph = shared.read_graph(options)
-    text = pipeline.emit(graph, options.target, options.algorithm, options.batch)
-    arrays = resolve_weights(graph, options.weights, options.seed, options.allow_nonfinite)
+    own = graph.name
+    if options.name is not None:
+        graph = replace(graph, name=options.name)
     folder = Path(options.output)
     if folder.exists() and not folder.is_dir():
         raise shared.usage(f"{folder} is a file", hint="-o names a folder")
-    with shared.writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     module, stored = folder / f"{graph.name}.py", folder / f"{graph.name}.safetensors"
-    # The module comes last: where it stands, its weights do too.
-    with shared.writing(stored):
-        weights.save(stored, arrays)
-    with shared.writing(module):
-        write_atomic(module, text)
+    shared.check_module(module, options, "--name calls it something else")
+    text = pipeline.emit(graph, options.target, options.algorithm, options.batch)
+    arrays, used = shared.weights_of(graph, options, graph.name, own)
+    contents: dict[str | os.PathLike[str], Content] = {}
+    if not shared.stays(stored, arrays, graph, options, used):
+        contents[stored] = weights.to_bytes(arrays)
+    contents[module] = text
+    with shared.writing(), make_folder(folder):
+        write_together(contents)
     if options.target == "numba":
         shared.progress(options, f"compiling {module}")
         from upc.load_numba import compile_module
 
-        compile_module(module, run=True)
+        compile_module(text, str(module), stored)
     print(stored)
     print(module)
     return 0

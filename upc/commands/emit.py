@@ -17,6 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_batch(parser)
     parser.add_argument("--target", choices=shared.TARGETS, default="numba", help="whose code (numba)")
     parser.add_argument("-o", dest="output", metavar="FILE", help="write here instead of to stdout")
+    shared.add_force(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
     if path is None:
         sys.stdout.write(text)
     else:
+        shared.check_module(path, options, "-o calls it something else")
         with shared.writing(path):
             write_atomic(path, text)
     return 0

@@ -30,13 +30,12 @@ def run(options: argparse.Namespace) -> int:
     from upc import summary
     from upc.bench import profile, race
     from upc.demands import check_sizes
-    from upc.load import resolve_weights
 
     graph = shared.read_graph(options)
-    inputs = race.random_inputs(graph, options.batch, options.sizes, options.seed)
+    inputs = race.random_inputs(graph, options.batch, options.sizes, options.seed or 0)
     found = profile.profile(
         graph,
-        resolve_weights(graph, options.weights, options.seed, options.allow_nonfinite),
+        shared.weights_of(graph, options)[0],
         inputs,
         multiply_adds=summary.multiply_adds(graph, check_sizes(graph, [x.shape[1:] for x in inputs])),
         threads=options.threads,

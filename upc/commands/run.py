@@ -1,7 +1,8 @@
 """Run a net once and look at what comes out.
 
 --input is an .npy file, a picture, or `latent`: random numbers drawn from --seed. A net of several inputs
-takes one `--input name=FILE` for each. -o writes .npy, .npz (all outputs by name) or .png: a picture for
+takes one `--input name=FILE` for each. Weights are those of --weights or, without --seed, of <net>.safetensors
+beside FILE; else they are made up. -o writes .npy, .npz (all outputs by name) or .png: a picture for
 each of the batch, side by side. A picture's values go from 0 to 1; of a net that ends in tanh, -1 to 1.
 """
 
@@ -36,7 +37,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target", choices=(*shared.TARGETS, "reference"), default="numba", help="what computes it (numba)"
     )
-    shared.add_weights(parser)
+    parser.add_argument("--weights", metavar="FILE", help=shared.WEIGHTS_HELP)
+    shared.add_nonfinite(parser)
+    parser.add_argument(
+        "--seed", type=shared.seed, metavar="N", help="what latents and, without --weights, weights are drawn from"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,14 +56,8 @@ def run(options: argparse.Namespace) -> int:
     graph = shared.read_graph(options)
     given = _by_input(graph, options.inputs)
     arrays = [_array(value, text, options) for value, text in zip(graph.inputs, given, strict=True)]
-    net = load_graph(
-        graph,
-        target=options.target,
-        weights=options.weights,
-        seed=options.seed,
-        algorithm=options.algorithm,
-        allow_nonfinite=options.allow_nonfinite,
-    )
+    weights, _ = shared.weights_of(graph, options)
+    net = load_graph(graph, target=options.target, weights=weights, algorithm=options.algorithm, allow_nonfinite=True)
     result = net(*arrays)
     outputs = result if isinstance(result, tuple) else (result,)
     for output, values in zip(graph.outputs, outputs, strict=True):
@@ -95,6 +94,7 @@ def _by_input(graph: Graph, given: list[str]) -> list[str]:
 
 def _array(value: Value, given: str, options: argparse.Namespace) -> Array:
     """The batch that the user means."""
+    from upc.files import open_regular
     from upc.pictures import SUFFIXES, read_picture
 
     if given == LATENT:
@@ -105,7 +105,7 @@ def _array(value: Value, given: str, options: argparse.Namespace) -> Array:
                 hint="give a picture or an .npy file",
             )
         shape = (options.count, *value.shape)
-        return np.random.RandomState(options.seed).standard_normal(shape).astype(np.float32)
+        return np.random.RandomState(options.seed or 0).standard_normal(shape).astype(np.float32)
     path = Path(given)
     if path.suffix.lower() in SUFFIXES:
         channels = value.shape[-1]
@@ -117,7 +117,8 @@ def _array(value: Value, given: str, options: argparse.Namespace) -> Array:
     if path.suffix.lower() != ".npy":
         raise shared.usage(f"cannot tell what {given} is", hint="an .npy file, a picture (.png, .jpg) or latent")
     try:
-        array = np.load(path, allow_pickle=False)
+        with open_regular(path) as file:
+            array = np.load(file, allow_pickle=False)
     except (ValueError, EOFError) as problem:
         raise shared.usage(f"{given} is not an .npy file of numbers") from problem
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f":

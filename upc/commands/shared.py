@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError, draw, error, nearest
 
 if TYPE_CHECKING:
-    from upc.ir import Graph, Literal
+    from upc.ir import Array, Graph, Literal
     from upc.source import Source
     from upc.units import Report
 
 
 TARGETS = ("numba", "keras", "torch")
+
+WEIGHTS_HELP = "a .safetensors file of trained weights (<net>.safetensors or <file>.safetensors beside FILE, if there)"
 
 
 class Parser(argparse.ArgumentParser):
@@ -93,8 +95,8 @@ def add_algorithm(parser: argparse.ArgumentParser) -> None:
 def add_weights(parser: argparse.ArgumentParser, *, nonfinite: bool = True) -> None:
     """--weights and --seed, one or the other, and with `nonfinite` also --allow-nonfinite."""
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--weights", metavar="FILE", help="a .safetensors file of trained weights")
-    group.add_argument("--seed", type=seed, default=0, metavar="N", help="make initial weights up from this (0)")
+    group.add_argument("--weights", metavar="FILE", help=WEIGHTS_HELP)
+    group.add_argument("--seed", type=seed, metavar="N", help="make initial weights up from this")
     if nonfinite:
         add_nonfinite(parser)
 
@@ -102,6 +104,11 @@ def add_weights(parser: argparse.ArgumentParser, *, nonfinite: bool = True) -> N
 def add_nonfinite(parser: argparse.ArgumentParser) -> None:
     """--allow-nonfinite."""
     parser.add_argument("--allow-nonfinite", action="store_true", help="take weights that are NaN or infinite")
+
+
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """--force."""
+    parser.add_argument("--force", action="store_true", help="replace what is there, even if it is something else")
 
 
 def seed(text: str) -> int:
@@ -150,6 +157,28 @@ def defines(options: argparse.Namespace) -> dict[str, Literal]:
     return given
 
 
+def weights_of(graph: Graph, options: argparse.Namespace, *names: str) -> tuple[dict[str, Array], Path | None]:
+    """The weights that --weights, --seed or a file beside FILE give, and that file; which they are is said on stderr.
+
+    `names` are tried beside FILE before the net's own. Where the command has no --allow-nonfinite, all are taken.
+    """
+    from upc.load import resolve_weights
+
+    file = weights_file(graph, options, *names)
+    arrays = resolve_weights(graph, file, options.seed or 0, getattr(options, "allow_nonfinite", True))
+    say(options, f"weights: {file}" if file else f"weights: made up from seed {options.seed or 0}")
+    return arrays, file
+
+
+def weights_file(graph: Graph, options: argparse.Namespace, *names: str) -> Path | None:
+    """The file of weights that --weights names, or that lies beside FILE where there is no --seed either."""
+    from upc.load import weights_beside
+
+    if options.weights is not None:
+        return Path(options.weights)
+    return weights_beside(graph, *names) if options.seed is None else None
+
+
 def report(diagnostics: Iterable[Diagnostic], options: argparse.Namespace) -> None:
     """Print to stderr, in colour where that is wanted; warnings not when `-q`."""
     wanted = [d for d in diagnostics if d.severity == "error" or not options.quiet]
@@ -179,12 +208,56 @@ def destination(output: str | None, name: str) -> Path | None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path | None = None) -> Iterator[None]:
     """Turn what the system says about a file that cannot be written into one clear error."""
     try:
         yield
     except OSError as problem:
-        raise error("E0803", f"cannot write {path}: {problem.strerror}", exit_code=EXIT_USAGE) from None
+        place = path or problem.filename
+        raise error("E0803", f"cannot write {place}: {problem.strerror}", exit_code=EXIT_USAGE) from None
+
+
+def check_module(path: Path, options: argparse.Namespace, hint: str) -> None:
+    """Refuse to write a module by the name of another that Python knows, or over a file that upc did not write.
+
+    `hint` says how it is called something else.
+    """
+    from upc.files import is_ours
+    from upc.modules import known_elsewhere
+
+    if known_elsewhere(path.stem):
+        raise error("E0807", f"{path} would hide Python's module {path.stem}", hint=hint, exit_code=EXIT_USAGE)
+    with writing(path):
+        foreign = os.path.exists(path) and not is_ours(path)
+    if foreign and not options.force:
+        message = f"{path} is there already, and upc did not write it"
+        raise error("E0806", message, hint=f"{hint}; --force replaces the file", exit_code=EXIT_USAGE)
+
+
+def stays(path: Path, arrays: dict[str, Array], graph: Graph, options: argparse.Namespace, used: Path | None) -> bool:
+    """Whether a file of weights holds these already, so that it is not written. Refuses to replace others.
+
+    `used` is the file that they came from.
+    """
+    from upc import weights
+    from upc.files import open_regular
+
+    if not os.path.exists(path):
+        return False
+    with writing(path):
+        open_regular(path).close()
+    if used is not None and os.path.samefile(path, used):
+        return True
+    try:
+        found = weights.load(path, graph, allow_nonfinite=True)
+    except UpcError:
+        found = {}
+    if found and all(found[key].tobytes() == array.tobytes() for key, array in arrays.items()):
+        return True
+    if options.force:
+        return False
+    hint = f"--weights {path} takes those; --force replaces them"
+    raise error("E0806", f"{path} is there already, with other weights", hint=hint, exit_code=EXIT_USAGE)
 
 
 def misspelt(name: str, known: Iterable[str]) -> str | None:
@@ -192,6 +265,13 @@ def misspelt(name: str, known: Iterable[str]) -> str | None:
     known = sorted(known)
     close = nearest(name, known)
     return f"did you mean {close}?" if close else f"there is {', '.join(known)}" if known else None
+
+
+def say(options: argparse.Namespace, words: str) -> None:
+    """Say on stderr what was decided; not with `-q`."""
+    if not options.quiet:
+        sys.stdout.flush()
+        print(f"upc: {words}", file=sys.stderr)
 
 
 def progress(options: argparse.Namespace, words: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from upc.commands import shared
+from upc.diagnostics import EXIT_USAGE, error
 from upc.ir import Array, Graph
 from upc.shape import show
 
@@ -35,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_source(init)
     init.add_argument("--seed", type=shared.seed, default=0, metavar="N", help="what the numbers are drawn from (0)")
     init.add_argument("-o", dest="output", metavar="FILE", help="write here (<net>.safetensors)")
+    shared.add_force(init)
 
     table = action("show", "Print a table of a net's weights: shapes, values, which are trained.")
     shared.add_source(table)
@@ -54,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_source(taken)
     taken.add_argument("model", metavar="MODEL", help=".keras, .weights.h5, .h5, .pt, .pth, .tar or .safetensors")
     taken.add_argument("-o", dest="output", metavar="FILE", help="write here (<net>.safetensors)")
+    shared.add_force(taken)
     taken.add_argument("--key", metavar="NAME", help="the state dict to take, of a file of several")
     taken.add_argument(
         "--map",
@@ -83,6 +86,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     given = action("export", "Write weights as a file for the Keras or PyTorch source that upc emits.")
     shared.add_source(given)
     shared.add_weights(given)
+    shared.add_force(given)
     given.add_argument(
         "-o",
         dest="output",
@@ -105,10 +109,8 @@ def _init(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from upc.load import resolve_weights
-
     graph = shared.read_graph(options)
-    arrays = resolve_weights(graph, options.weights, options.seed, allow_nonfinite=True)
+    arrays, _ = shared.weights_of(graph, options)
     rows = [_facts(key, arrays[key], trainable) for key, _, trainable in graph.weights()]
     if options.json:
         print(json.dumps(rows, indent=2))
@@ -193,8 +195,10 @@ def _mapping(given: list[str]) -> dict[str, str]:
 
 
 def _map_lines(name: str) -> list[str]:
+    from upc.files import read_text
+
     try:
-        text = Path(name).read_text(encoding="utf-8")
+        text = read_text(name)
     except OSError as problem:
         raise shared.usage(
             f"--map: cannot read {name}: {problem.strerror}", hint="A=B, or a file of such lines"
@@ -207,11 +211,12 @@ def _map_lines(name: str) -> list[str]:
 
 def _export(options: argparse.Namespace) -> None:
     from upc.convert import export_weights
-    from upc.load import resolve_weights
 
     graph = shared.read_graph(options)
-    arrays = resolve_weights(graph, options.weights, options.seed, options.allow_nonfinite)
     path = Path(options.output)
+    if path.is_file() and not options.force:
+        raise error("E0806", f"{path} is there already", hint="--force replaces it", exit_code=EXIT_USAGE)
+    arrays, _ = shared.weights_of(graph, options)
     with shared.writing(path):
         export_weights(graph, arrays, path)
     print(path)
@@ -223,6 +228,7 @@ def _save(arrays: dict[str, Array], graph: Graph, options: argparse.Namespace) -
     path = shared.destination(options.output or ".", f"{graph.name}.safetensors")
     if path is None:
         raise shared.usage("weights are not written to a terminal", hint="-o names a file")
-    with shared.writing(path):
-        weights.save(path, arrays)
+    if not shared.stays(path, arrays, graph, options, None):
+        with shared.writing(path):
+            weights.save(path, arrays)
     sys.stdout.write(f"{path}\n")

@@ -21,7 +21,8 @@ from upc.runtime.steps import Filtering, Step
 from upc.shape import Dim, Shape, show
 
 RUNTIME = (
-    *("steps", "subroutine", "vectors", "layout", "registers", "tile", "finishing", "team", "cache"),
+    *("steps", "subroutine", "vectors", "layout", "registers", "tile", "finishing", "team"),
+    *("files", "cores", "vault", "cache"),
     *("epilogue", "patches", "phases", "tiling", "rows", "convolution", "minimal", "filtering"),
     *("drive", "moving", "windows", "normalizing", "network", "stored", "net"),
 )

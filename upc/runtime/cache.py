@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import linecache
 import os
 import re
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,10 @@ from numba.core.registry import cpu_target
 
 from upc.runtime.layout import machine
 from upc.runtime.subroutine import Kernel, signature_of
+from upc.runtime.vault import Vault
 
 SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 """Numba's calling convention: where the result and an exception would go, then the arguments."""
-
-DIGEST_BYTES = 32
 
 
 def cache_folder() -> Path:
@@ -40,24 +39,50 @@ def cache_folder() -> Path:
 
 _ADDRESSES: dict[tuple[str, str], int] = {}
 _ENGINES: list[Any] = []  # whose memory the code lies in
-_LOADING = threading.Lock()
+_VAULTS: dict[tuple[str, bool], Vault] = {}
 _RUNTIME = re.compile(r"\nfrom __future__ import annotations\n.*\n# The network\n", re.DOTALL)
 """Of a generated module, the part that is the same in all."""
+
+LOADING = threading.RLock()
+"""Held while machine code is made or loaded. No process is forked in the middle of that: the child would find this
+lock, and those of the compiler, held by a thread that it does not have."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=LOADING.acquire, after_in_parent=LOADING.release, after_in_child=LOADING.release)
+
+
+def _module_text(file: str) -> str | None:
+    """The text of a module by its file's name, whether it stands in a file or was run from memory."""
+    known = linecache.cache.get(file)
+    if known is not None and len(known) == 4 and known[1] is None:
+        return "".join(known[2])
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+_OWN_FILE = __file__
+_OWN_TEXT = _module_text(_OWN_FILE)  # as it is now: by the time code is made, another may stand in the file
 
 
 def code_stamp(file: str) -> str | None:
     """What the machine code belongs to that is made by a module: its text but for the network that it describes,
-    the processor and its vectors, and the versions of what made it. None for a module without a file.
+    the processor and its vectors, and the versions of what made it. None for a module without a text.
     """
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+    text = _OWN_TEXT if file == _OWN_FILE else _module_text(file)
+    if text is None:
         return None
     runtime = _RUNTIME.search(text)
     target = repr((cpu_target.target_context.codegen().magic_tuple(), machine()))
     versions = repr((numba.__version__, llvmlite.__version__, sys.version_info[:2]))
     parts = (runtime.group() if runtime else text, target, versions)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def check_compiler() -> None:
+    """Raise RuntimeError where Numba has been told not to compile."""
+    if numba.config.DISABLE_JIT:
+        raise RuntimeError("NUMBA_DISABLE_JIT is set, and this network runs as machine code alone: unset it")
 
 
 def code_address(wanted: Kernel, stamp: str | None) -> int:
@@ -67,17 +92,13 @@ def code_address(wanted: Kernel, stamp: str | None) -> int:
     finds code as quickly, but wakes the whole compiler to call it, and belongs to a path.
     """
     key = stamp or "", wanted.text
-    with _LOADING:
+    with LOADING:
         if key not in _ADDRESSES:
-            file = None
-            if stamp:
-                digest = hashlib.sha256(wanted.text.encode()).hexdigest()
-                file = cache_folder() / stamp / f"{wanted.make.__name__}-{digest[:24]}.code"
-            found = read_code(file) if file else None
+            found = read_code(wanted, stamp) if stamp else None
             if found is None:
                 found = _compile(wanted)
-                if file:
-                    write_code(file, found)
+                if stamp:
+                    write_code(wanted, stamp, found)
             _ADDRESSES[key] = _load(*found)
         return _ADDRESSES[key]
 
@@ -116,28 +137,34 @@ class Entry:
         self._call(self._place, self._place + 8, first, second)
 
 
-def read_code(file: Path) -> tuple[str, bytes] | None:
-    """(symbol, object code) of a file, or None where it is not there or not whole."""
-    try:
-        data = file.read_bytes()
-    except OSError:
-        return None
-    digest, rest = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
-    if hashlib.sha256(rest).digest() != digest:
-        return None
-    symbol, _, code = rest.partition(b"\0")
-    return symbol.decode(), code
+def read_code(wanted: Kernel, stamp: str) -> tuple[str, bytes] | None:
+    """(symbol, object code) of a kernel from the user's cache, or the shared one, or None."""
+    for vault in (_vault(cache_folder(), False), *_shared()):
+        content = vault.read(*_entry(wanted, stamp))
+        if content is not None:
+            symbol, _, code = content.partition(b"\0")
+            return symbol.decode(), code
+    return None
 
 
-def write_code(file: Path, found: tuple[str, bytes]) -> None:
-    """Keep code, whole or not at all; where nothing can be written, it is compiled in every process."""
+def write_code(wanted: Kernel, stamp: str, found: tuple[str, bytes]) -> None:
+    """Keep code in the user's cache; where nothing can be written, it is compiled in every process."""
     symbol, code = found
-    rest = symbol.encode() + b"\0" + code
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(hashlib.sha256(rest).digest() + rest)
-        os.replace(temporary, file)
-    except OSError:
-        return
+    _vault(cache_folder(), False).write(*_entry(wanted, stamp), symbol.encode() + b"\0" + code)
+
+
+def _entry(wanted: Kernel, stamp: str) -> tuple[str, bytes]:
+    """The name of a kernel's file, and all of what the code in it is for."""
+    purpose = f"{stamp}\0{wanted.text}".encode()
+    return f"{wanted.make.__name__}-{stamp[:8]}-{hashlib.sha256(purpose).hexdigest()[:24]}.code", purpose
+
+
+def _shared() -> list[Vault]:
+    """The cache of another user's that `UPC_SHARED_CACHE` names: read, and never written to."""
+    given = os.environ.get("UPC_SHARED_CACHE")
+    return [_vault(Path(given), True)] if given else []
+
+
+def _vault(folder: Path, shared: bool) -> Vault:
+    key = str(folder), shared
+    return _VAULTS.setdefault(key, Vault(folder / "code", shared))

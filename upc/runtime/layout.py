@@ -23,11 +23,14 @@ class Machine:
 
 
 def machine() -> Machine:
-    """This processor's, or narrower if `UPC_VECTOR_BITS` (512, 256 or 128) says so."""
+    """This processor's, or narrower if `UPC_VECTOR_BITS` (512, 256 or 128) says so. Raises ValueError for another."""
     triple, _, features = (str(part) for part in cpu_target.target_context.codegen().magic_tuple())
     has = set(features.split(","))
     bits = 512 if "+avx512f" in has else 256 if "+avx" in has else 128
-    bits = min(bits, int(os.environ.get("UPC_VECTOR_BITS", bits)))
+    wanted = os.environ.get("UPC_VECTOR_BITS") or str(bits)
+    if wanted not in ("128", "256", "512"):
+        raise ValueError(f"UPC_VECTOR_BITS must be 128, 256 or 512, got {wanted[:40]!r}")
+    bits = min(bits, int(wanted))
     many = bits == 512 or triple.startswith(("aarch64", "arm64"))
     return Machine(bits // 32, 32 if many else 16)
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from upc.runtime.cache import Entry, code_address, code_stamp
+from upc.runtime.cache import LOADING, Entry, check_compiler, code_address, code_stamp
+from upc.runtime.cores import MOST_THREADS, available_cores
 from upc.runtime.drive import (
     ARENA,
     BATCH,
@@ -39,13 +40,10 @@ KEPT_CALLS, KEPT_GEOMETRIES, KEPT_SEATS = 64, 16, 4  # of the sizes used last, o
 
 FLOAT32 = np.dtype(np.float32)
 
-
-def available_cores() -> int:
-    """Cores this process may use, or `UPC_NUM_THREADS` if that is set."""
-    wanted = os.environ.get("UPC_NUM_THREADS")
-    if wanted:
-        return max(1, int(wanted))
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+KEEPING = threading.Lock()
+"""Held for the moment in which a network's kept calls and geometries change, and while a process is forked."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=KEEPING.acquire, after_in_parent=KEEPING.release, after_in_child=KEEPING.release)
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Net:
         self, network: Network, module: str, file: str, weights: Mapping[str, np.ndarray], threads: int | None = None
     ) -> None:
         self.network, self.weights = network, weights
-        self.threads = available_cores() if threads is None else max(1, threads)
+        self.threads = available_cores() if threads is None else min(max(1, threads), MOST_THREADS)
         self._module, self._wanted_threads, self._stamps = module, threads, 0
         self._compiled, work = compile_network(network, file)
         self._work = Entry(work)
@@ -93,7 +91,7 @@ class Net:
         self._latest: Call | None = None
         self._geometries: OrderedDict[Any, Geometry] = OrderedDict()
         self._seats: list[Seat] = []
-        self._lock = threading.Lock()
+        self._lock = KEEPING
         self._team = Team(self._work, self.threads - 1) if self.threads > 1 else None
 
     def __reduce__(self) -> Any:
@@ -250,13 +248,15 @@ def compile_network(network: Network, file: str, backwards: bool = False) -> tup
 
     Of two processes that share a cache, one `backwards`, each compiles about half.
     """
-    steps, stamp = network.compiled(), code_stamp(file)
-    wanted = [*(kernel for step in steps for kernel in step.kernels()), worker()]
-    for kernel in reversed(wanted) if backwards else wanted:
-        code_address(kernel, stamp)
-    for step in steps:
-        step.code = tuple(code_address(kernel, stamp) for kernel in step.kernels())
-    return steps, code_address(worker(), stamp)
+    check_compiler()
+    with LOADING:
+        steps, stamp = network.compiled(), code_stamp(file)
+        wanted = [*(kernel for step in steps for kernel in step.kernels()), worker()]
+        for kernel in reversed(wanted) if backwards else wanted:
+            code_address(kernel, stamp)
+        for step in steps:
+            step.code = tuple(code_address(kernel, stamp) for kernel in step.kernels())
+        return steps, code_address(worker(), stamp)
 
 
 def _unfit(array: Any, shape: tuple[int, ...]) -> str | None:

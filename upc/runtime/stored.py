@@ -3,10 +3,8 @@ its values are read, never mapped, so that a file that shrinks meanwhile is an e
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -14,6 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
 
 import numpy as np
+
+from upc.runtime.files import open_regular
 
 HEADER_BYTES = 1 << 24  # of a file's list of tensors; at a hundred bytes each it is room for 160,000
 STORED_TENSORS = 100_000  # in one file: ten times what the largest net could use
@@ -80,16 +80,6 @@ def printable(text: str) -> str:
     """A name from a file, safe to print and not too long."""
     shown = "".join(c if c.isprintable() else "?" for c in text[:121])
     return shown if len(shown) <= 120 else shown[:117] + "..."
-
-
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """A file opened for reading, without a buffer. OSError for what is no regular file: a pipe would never end."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "is not a regular file", os.fspath(path))
-    return open(descriptor, "rb", buffering=0)
 
 
 def identity(file: BinaryIO) -> tuple[int, ...]:
@@ -314,7 +304,7 @@ class WeightsFile(Mapping[str, np.ndarray]):
         allow_nonfinite: bool = False,
     ) -> None:
         self._name, self._place, self._allow = os.fspath(path), Path(path).absolute(), allow_nonfinite
-        with open_regular(self._place) as file:
+        with open_regular(self._place, buffering=0) as file:
             self._state = identity(file)
             entries = read_entries(file, self._name)
             found = {name: (entry.dtype, entry.shape) for name, entry in entries.items()}
@@ -332,7 +322,7 @@ class WeightsFile(Mapping[str, np.ndarray]):
         if name in self._kept:
             return self._kept[name]
         entry = self._entries[name]
-        with open_regular(self._place) as file:
+        with open_regular(self._place, buffering=0) as file:
             self._same(file)
             array = read_floats(file, self._name, entry)
             self._same(file)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -130,15 +131,47 @@ def leave(gate: Integers, seen: int) -> None:
 class Crew:
     """A team's threads in one process: who leads them holds `busy`; each sleeps on a lock of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: Callable[[int, int], None]) -> None:
+        self.work = work
         self.busy = threading.Lock()
         self.gate = np.zeros(HEADER, np.int64)
         self.address = self.gate.ctypes.data
         self.sleeping: list[threading.Lock] = []
+        self.started = self.dismissed = False
+
+    def start(self, helpers: int) -> None:
+        """Start so many threads, or as many as the system lets there be: one alone is enough."""
+        self.started = True
+        for _ in range(helpers):
+            asleep = threading.Lock()
+            asleep.acquire()
+            try:
+                threading.Thread(target=self.follow, args=(asleep,), daemon=True, name="upc").start()
+            except RuntimeError:
+                return
+            self.sleeping.append(asleep)
+
+    def follow(self, asleep: threading.Lock) -> None:
+        """What each thread does until its team is gone."""
+        while True:
+            asleep.acquire()
+            if self.dismissed:
+                return
+            self.work(self.address, 0)
+
+    def wake(self) -> None:
+        for asleep in self.sleeping:
+            if asleep.locked():
+                asleep.release()
+
+    def dismiss(self) -> None:
+        """Let the threads end."""
+        self.dismissed = True
+        self.wake()
 
 
 class Team:
-    """The threads that help one network, started when first wanted and again after a fork.
+    """The threads that help one network, started when first wanted and again after a fork; they end when it is gone.
 
     `work(address, leader)` is compiled code for the gate at an address: with `leader` 1 it does the gate's
     job and returns, with 0 it follows until there has been nothing to do for a while.
@@ -151,29 +184,17 @@ class Team:
     def run(self, job: int) -> bool:
         """Do the job at an address with all threads; False, and nothing done, if another caller has them."""
         # One for each process: after a fork the parent's threads are gone, and its locks as they were then.
-        crew = self._crews.get(os.getpid()) or self._crews.setdefault(os.getpid(), Crew())
+        crew = self._crews.get(os.getpid()) or self._crews.setdefault(os.getpid(), Crew(self._work))
         if not crew.busy.acquire(blocking=False):
             return False
         try:
-            if not crew.sleeping:
-                self._start(crew)
+            if not crew.started:
+                # Its threads know the crew and not the team, so that they do not keep the team alive.
+                weakref.finalize(self, crew.dismiss).atexit = False
+                crew.start(self._helpers)
             crew.gate[JOB] = job
-            for asleep in crew.sleeping:
-                if asleep.locked():
-                    asleep.release()
+            crew.wake()
             self._work(crew.address, 1)
         finally:
             crew.busy.release()
         return True
-
-    def _start(self, crew: Crew) -> None:
-        for _ in range(self._helpers):
-            asleep = threading.Lock()
-            asleep.acquire()
-            crew.sleeping.append(asleep)
-            threading.Thread(target=self._follow, args=(crew, asleep), daemon=True, name="upc").start()
-
-    def _follow(self, crew: Crew, asleep: threading.Lock) -> None:
-        while True:
-            asleep.acquire()
-            self._work(crew.address, 0)
