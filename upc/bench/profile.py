@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from upc.bench import silicon
-from upc.bench.process import Worker
+from upc.bench.process import Worker, WorkerFailed
 from upc.bench.report import aligned, count, duration, machine_line
+from upc.diagnostics import EXIT_USAGE, error
 from upc.files import write_atomic
 from upc.ir import Array, Graph
-from upc.load_numba import load_module
+from upc.load_numba import check_environment, load_module
 from upc.plan.minimal import Algorithm
 
 FLOAT_BYTES = 4
@@ -63,6 +64,7 @@ def profile(
     algorithm: Algorithm = "auto",
 ) -> Profile:
     """Time every step of the Numba module on these inputs. `multiply_adds` are a framework's, for one image."""
+    check_environment()
     threads = threads or silicon.available_cores()
     limits = _limits(threads)
     module = load_module(graph, algorithm, len(inputs[0]))
@@ -98,8 +100,12 @@ def _limits(threads: int) -> dict[str, Any]:
     with TemporaryDirectory(prefix="upc-profile-") as folder:
         job = Path(folder) / "job.json"
         write_atomic(job, f'{{"threads": {threads}}}')
-        with Worker("silicon", job, threads, Path(folder)) as worker:
-            return {**silicon.describe(threads), **worker.hello, **worker.ask(do="burst")}
+        try:
+            with Worker("silicon", job, threads, Path(folder)) as worker:
+                return {**silicon.describe(threads), **worker.hello, **worker.ask(do="burst")}
+        except WorkerFailed as problem:
+            message = f"the machine's limits cannot be measured: {problem}"
+            raise error("E0710", message, exit_code=EXIT_USAGE) from None
 
 
 def _steps(module: ModuleType, net: Any, inputs: Sequence[Array], batch: int, seconds: Array) -> Iterator[StepTime]:

@@ -22,6 +22,7 @@ from upc.demands import check_sizes
 from upc.diagnostics import EXIT_USAGE, UpcError, error
 from upc.files import write_array, write_atomic
 from upc.ir import Array, Graph
+from upc.load_numba import check_environment
 from upc.plan.minimal import Algorithm
 from upc.shape import evaluate, names_of
 
@@ -91,6 +92,7 @@ def race(
     Errors: UpcError for sizes that do not fit the net, or a Numba module that cannot be made.
     """
     check_sizes(graph, [x.shape[1:] for x in random_inputs(graph, 1, sizes or {}, seed)])
+    check_environment()
     threads = threads or silicon.available_cores()
     engines, left_out = installed(against)
     versions = {"upc": __version__, "numpy": np.__version__}

@@ -41,6 +41,7 @@ def _name(text: str) -> str:
 def run(options: argparse.Namespace) -> int:
     from upc import pipeline, weights
     from upc.files import Content, make_folder, write_together
+    from upc.load_numba import check_environment, compile_module
 
     if options.emit:
         sys.stdout.write(_stage(options))
@@ -54,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
         raise shared.usage(f"{folder} is a file", hint="-o names a folder")
     module, stored = folder / f"{graph.name}.py", folder / f"{graph.name}.safetensors"
     shared.check_module(module, options, "--name calls it something else")
+    if options.target == "numba":
+        check_environment()
     text = pipeline.emit(graph, options.target, options.algorithm, options.batch)
     arrays, used = shared.weights_of(graph, options, graph.name, own)
     contents: dict[str | os.PathLike[str], Content] = {}
@@ -64,8 +67,6 @@ def run(options: argparse.Namespace) -> int:
         write_together(contents)
     if options.target == "numba":
         shared.progress(options, f"compiling {module}")
-        from upc.load_numba import compile_module
-
         compile_module(text, str(module), stored)
     print(stored)
     print(module)
