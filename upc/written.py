@@ -25,9 +25,12 @@ def strange_part(text: str) -> str | None:
     if len(text) > MOST_CHARACTERS or "\r" in text:
         return "it is no such text"
     try:
-        tree = ast.parse(text)
+        return _strange_part(text, ast.parse(text))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return "it is not Python"
+        return "it is no Python that upc writes"
+
+
+def _strange_part(text: str, tree: ast.Module) -> str | None:
     runtime, network = _parts(text, tree) or ([], [])
     expected, load, known = _expected()
     if runtime != expected:
