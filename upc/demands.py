@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from math import lcm
 
+import numpy as np
+
 from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError
-from upc.ir import Demand, Graph
+from upc.ir import Array, Demand, Graph
 from upc.shape import Dim, Quotient, Size, evaluate, show
 
 _LONGEST_PERIOD = 1 << 12
@@ -40,11 +42,20 @@ class Solution:
         return tuple(n for n in (below, above) if n is not None) or tuple(sorted(self.single))
 
 
+@lru_cache(4096)
 def depth(dim: Dim) -> int:
     """How many divisions stand inside each other."""
     if isinstance(dim, int):
         return 0
     return max((1 + depth(atom.numerator) for atom, _ in dim.terms if isinstance(atom, Quotient)), default=0)
+
+
+@lru_cache(4096)
+def parts(dim: Dim) -> int:
+    """How many names and divisions an expression is made of."""
+    if isinstance(dim, int):
+        return 0
+    return sum(1 + parts(atom.numerator) if isinstance(atom, Quotient) else 1 for atom, _ in dim.terms)
 
 
 def never_equal(left: Dim, right: Dim) -> bool:
@@ -172,82 +183,130 @@ def _period(dim: Dim) -> int:
     return lcm(*(_quotient_period(atom) for atom, _ in dim.terms if isinstance(atom, Quotient)))
 
 
-@cache
+@lru_cache(4096)
 def _quotient_period(quotient: Quotient) -> int:
     return _period(quotient.numerator) * quotient.divisor
 
 
-def _line(gap: Dim, remainder: int, period: int) -> tuple[int, int]:
-    """(value, step): the gap at the smallest positive number of a remainder, and its growth a period on."""
-    start = remainder or period
-    if isinstance(gap, int):
-        return gap, 0
-    (name,) = gap.names()
-    value = evaluate(gap, {name: start})
-    return value, evaluate(gap, {name: start + period}) - value
+def _values(dim: Dim, start: int, count: int) -> Array:
+    """What a size of one name is at `count` numbers from `start` up, as whole numbers of any length."""
+    at = np.arange(start, start + count)
+    if isinstance(dim, int):
+        return np.full(count, dim, object)
+    if _bound(dim, start + count) >= 2**62:
+        at = at.astype(object)
+    values = _evaluate(dim, at)
+    return values.astype(object) if values.dtype != object else values
 
 
-@cache
+def _bound(dim: Dim, most: int) -> int:
+    """What no step of working a size out exceeds, its names up to `most`."""
+    if isinstance(dim, int):
+        return abs(dim)
+    inner = (_bound(atom.numerator, most) if isinstance(atom, Quotient) else most for atom, _ in dim.terms)
+    return abs(dim.constant) + sum(abs(factor) * bound for (_, factor), bound in zip(dim.terms, inner, strict=True))
+
+
+def _evaluate(size: Size, at: Array) -> Array:
+    total = np.full(at.shape, size.constant, at.dtype)
+    for atom, factor in size.terms:
+        total = total + factor * (at if isinstance(atom, str) else _evaluate(atom.numerator, at) // atom.divisor)
+    return total
+
+
+def _lines(gap: Dim, period: int) -> tuple[Array, Array]:
+    """(values, steps): the gap at the numbers from 1 to a period, and how it grows a period on from each."""
+    values = _values(gap, 1, 2 * period)
+    return values[:period], values[period:] - values[:period]
+
+
+@lru_cache(1024)
 def _solve_equal(gap: Size) -> Solution:
     """Where a size is 0."""
     period = _period(gap)
-    remainders: set[int] = set()
-    single: set[int] = set()
-    for remainder in range(period):
-        value, step = _line(gap, remainder, period)
-        if value == step == 0:
-            remainders.add(remainder)
-        elif step and -value % step == 0 and -value // step >= 0:
-            single.add((remainder or period) + period * (-value // step))
-    return Solution(period, frozenset(remainders), frozenset(single))
+    values, steps = _lines(gap, period)
+    still = steps == 0
+    always = np.flatnonzero(still & (values == 0))
+    moving = np.flatnonzero(~still)
+    rounds, rest = -values[moving] // steps[moving], -values[moving] % steps[moving]
+    once = (rest == 0) & (rounds >= 0)
+    single = frozenset(int(at) + 1 + period * int(n) for at, n in zip(moving[once], rounds[once], strict=True))
+    return Solution(period, frozenset((int(at) + 1) % period for at in always), single)
+
+
+def _mask(solution: Solution, period: int) -> Array:
+    """Which remainders by a multiple of its period a solution takes in."""
+    own = np.zeros(solution.period, bool)
+    own[list(solution.remainders)] = True
+    return np.tile(own, period // solution.period)
 
 
 def _solve(demands: tuple[Demand, ...]) -> Solution:
     """The numbers that meet all demands on one name."""
-    period, remainders, single = 1, frozenset({0}), None
+    whole, single = Solution(1, frozenset({0}), frozenset()), None
     for demand in demands:
         gap = demand.left - demand.right
         if demand.kind == "equal" and isinstance(gap, Size):
             found = _solve_equal(gap)
-            joint = lcm(period, found.period)
+            joint = lcm(whole.period, found.period)
             if joint > _LONGEST_PERIOD:
                 continue
-            points = {n for n in found.single if n % period in remainders}
+            points = {n for n in found.single if n % whole.period in whole.remainders}
             if single is not None:
-                points = {n for n in points | single if (n in single or n % period in remainders) and n in found}
+                points = {
+                    n for n in points | single if (n in single or n % whole.period in whole.remainders) and n in found
+                }
             single = points
-            remainders = frozenset(
-                n for n in range(joint) if n % period in remainders and n % found.period in found.remainders
-            )
-            period = joint
-    period, remainders = _reduced(period, remainders)
+            both = _mask(whole, joint) & _mask(found, joint)
+            whole = Solution(joint, frozenset(map(int, np.flatnonzero(both))), frozenset())
+    period, remainders = _reduced(whole)
     limits = [d for d in demands if d.kind == "at_least"]
     (name,) = _names(demands[0])
     kept = frozenset(n for n in single or () if all(_holds(d, {name: n}) for d in demands))
     return Solution(period, remainders, kept, max((_least(d, period, remainders) for d in limits), default=1))
 
 
-def _reduced(period: int, remainders: frozenset[int]) -> tuple[int, frozenset[int]]:
+def _reduced(whole: Solution) -> tuple[int, frozenset[int]]:
     """The same numbers by the smallest period that tells them."""
-    for shorter in range(1, period):
-        if period % shorter == 0:
-            folded = frozenset(n % shorter for n in remainders)
-            if len(folded) * (period // shorter) == len(remainders):
+    for shorter in range(1, whole.period):
+        if whole.period % shorter == 0:
+            folded = frozenset(n % shorter for n in whole.remainders)
+            if len(folded) * (whole.period // shorter) == len(whole.remainders):
                 return shorter, folded
-    return period, remainders
+    return whole.period, whole.remainders
 
 
 def _least(demand: Demand, period: int, remainders: frozenset[int]) -> int:
     """The number from which on a demand of a least size holds for all that leave such remainders."""
-    gap = demand.left - demand.right
-    joint = lcm(period, _period(gap))
-    last = 0
-    for remainder in range(joint):
-        if remainder % period in remainders:
-            value, step = _line(gap, remainder, joint)
-            if value < 0 < step:
-                last = max(last, (remainder or joint) + joint * (-(value // step) - 1))
+    joint = lcm(period, _period(demand.left - demand.right))
+    if joint > _LONGEST_PERIOD:
+        last = _last_below(demand.left - demand.right)
+        return next((n for n in range(last + 1, last + period + 1) if n % period in remainders), last + 1)
+    values, steps = _lines(demand.left - demand.right, joint)
+    wanted = np.roll(_mask(Solution(period, remainders, frozenset()), joint), -1)  # from the remainder of 1 on
+    late = np.flatnonzero(wanted & (values < 0) & (steps > 0))
+    lasts = late + 1 + joint * (-(values[late] // steps[late]) - 1)
+    last = int(max(lasts, default=0))
     return next((n for n in range(last + 1, last + period + 1) if n % period in remainders), last + 1)
+
+
+def _last_below(gap: Dim) -> int:
+    """The last number at which a size that grows with its name is below 0; 0 where it may also shrink."""
+    if isinstance(gap, int) or not _grows(gap):
+        return 0
+    (name,) = gap.names()
+    low, high = 0, 1
+    while evaluate(gap, {name: high}) < 0 and high < 2**63:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if evaluate(gap, {name: middle}) < 0 else (low, middle)
+    return low
+
+
+def _grows(size: Size) -> bool:
+    """Whether every factor in it is positive."""
+    return all(factor > 0 and (isinstance(atom, str) or _grows(atom.numerator)) for atom, factor in size.terms)
 
 
 def _sentences(name: str, demands: Sequence[Demand]) -> list[str]:

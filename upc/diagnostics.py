@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -62,7 +63,21 @@ def error(
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like a misspelt one, if any is like it at all."""
-    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)), None)
+    candidates = sorted(known)
+    if len(candidates) > _COMPARED or len(name) > _LONGEST_COMPARED:
+        # Comparing letter by letter takes its time: only those that share the most letters are.
+        letters = set(name[:_LONGEST_COMPARED])
+        longest = 2 * min(len(name), _LONGEST_COMPARED)
+        near = (other for other in candidates if len(other) <= longest)
+        candidates = sorted(
+            heapq.nsmallest(_COMPARED, near, key=lambda other: len(letters.symmetric_difference(other)))
+        )
+    matches = difflib.get_close_matches(name[:_LONGEST_COMPARED], candidates, n=1, cutoff=0.6)
+    return next(iter(matches), None)
+
+
+_COMPARED = 60
+_LONGEST_COMPARED = 100
 
 
 _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m", "hint": "\x1b[1;32m"}

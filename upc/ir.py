@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from upc import limits
 from upc.shape import Dim, Shape
 from upc.source import Span
 
@@ -37,13 +38,26 @@ Convert = Callable[[Literal, "int"], Any]
 """Checks a written value and brings it to the form the card keeps; raises LayerError. Takes (value, rank)."""
 
 
-def attr(convert: Convert, default: Any = MISSING, *, keyword: bool = False, variadic: bool = False) -> Any:
+def attr(
+    convert: Convert, default: Any = MISSING, *, keyword: bool = False, variadic: bool = False, limit: str = ""
+) -> Any:
     """A card's attribute: how a written value is checked, its default (Keras's), whether it must be named.
 
     The default is given in the form the card keeps. A `variadic` attribute takes all positional
-    values that are left, as one tuple: `reshape(4, 4, 512)`.
+    values that are left, as one tuple: `reshape(4, 4, 512)`. `limit` names the one of `upc.limits` that
+    its numbers are held to.
     """
-    return field(default=default, metadata={"convert": convert, "keyword": keyword, "variadic": variadic})
+    metadata = {"convert": convert, "keyword": keyword, "variadic": variadic, "limit": limit}
+    return field(default=default, metadata=metadata)
+
+
+def _hold(argument: str, stored: tuple[int, ...], limit: str) -> None:
+    """Hold the numbers of an argument, one for each axis, to a limit."""
+    most: int = getattr(limits.current(), limit)
+    found = max(stored, default=0)
+    if found > most:
+        message = f"{argument} is {found:,}; the limit is {most:,}"
+        raise LayerError(message, argument=argument, hint=limits.hint(limit, found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +112,8 @@ class Layer:
                 e.argument = e.argument or argument.name
                 raise
             object.__setattr__(self, argument.name, stored)
+            if argument.metadata["limit"]:
+                _hold(argument.name, stored, argument.metadata["limit"])
         self.check()
 
     def check(self) -> None:

@@ -18,10 +18,13 @@ _STATEMENTS = frozenset({"NAME", "INPUT", "OUTPUT", "REPEAT", "FROM"})
 _ITEMS = frozenset({"NET", "BLOCK", "USE"})
 
 
-def parse(source: Source) -> syntax.File:
-    """The tree of a source. Raises UpcError with every syntax error found."""
-    scanned = scan(source)
-    plant = _Plant(source, scanned.comments)
+def parse(source: Source, before: int = 0) -> syntax.File:
+    """The tree of a source. Raises UpcError with every syntax error found.
+
+    `before` counts the tokens of the same project that have been read already.
+    """
+    scanned = scan(source, before)
+    plant = _Plant(source, scanned.comments, len(scanned.tokens) + len(scanned.comments))
     file, errors = _drive(scanned.tokens, plant, source) if not scanned.fatal else (None, [])
     # What was cut out of a line would be missed by the parser, too.
     lines = {d.span.line for d in scanned.errors if d.span}
@@ -91,8 +94,8 @@ class _Plant:
         "constant",
     )  # fmt: skip
 
-    def __init__(self, source: Source, comments: tuple[syntax.Comment, ...]) -> None:
-        self.source, self.comments = source, comments
+    def __init__(self, source: Source, comments: tuple[syntax.Comment, ...], tokens: int) -> None:
+        self.source, self.comments, self.tokens = source, comments, tokens
 
     def makers(self) -> dict[str, Make]:
         """Each rule's method, given where the rule's text begins and ends."""
@@ -106,7 +109,8 @@ class _Plant:
         return syntax.Name(str(token), span_of(self.source, token))
 
     def start(self, span: Span, items: _Children) -> syntax.File:
-        return syntax.File(self.source, tuple(items), self.comments, Span(self.source, 0, len(self.source.text)))
+        whole = Span(self.source, 0, len(self.source.text))
+        return syntax.File(self.source, tuple(items), self.comments, whole, self.tokens)
 
     def use(self, span: Span, children: _Children) -> syntax.Use:
         token = children[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,9 +46,11 @@ def read(file: str) -> Source:
             raise error("E0802", f"cannot read {file}: {problem.strerror}", exit_code=EXIT_USAGE) from None
     if sys.stdin is None:
         raise error("E0802", "cannot read standard input: it is closed", exit_code=EXIT_USAGE)
-    data = sys.stdin.buffer.read(limits.FILE_BYTES + 1)
-    if len(data) > limits.FILE_BYTES:
-        raise error("E0601", f"standard input is larger than {limits.FILE_BYTES // 1024} KiB")
+    most = limits.current().file_bytes
+    data = sys.stdin.buffer.read(most + 1)
+    if len(data) > most:
+        message = f"standard input has more than {most:,} bytes, the limit"
+        raise error("E0601", message, hint=limits.hint("file_bytes"))
     try:
         return Source("<stdin>", data.decode())
     except UnicodeDecodeError as problem:
@@ -65,6 +67,13 @@ def graph(
 ) -> Graph:
     """Stage 3: tree to Graph, of one net."""
     return build.build(file, net, defines, folder_of(file.source), warn)
+
+
+def graphs(
+    file: syntax.File, names: Sequence[str], defines: Mapping[str, Literal], warn: Report = build.ignore
+) -> list[Graph]:
+    """Stage 3 of several nets, which together are held to the limits of one."""
+    return build.build_all(file, names, defines, folder_of(file.source), warn)
 
 
 def plan(built: Graph, algorithm: Algorithm = "auto", batch: int = 1) -> Plan:

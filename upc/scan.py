@@ -60,11 +60,19 @@ class Scan:
     fatal: bool
 
 
-def scan(source: Source) -> Scan:
-    """Cut the text into tokens and hold it to the limits, before any tree is grown."""
-    if len(source.text) > limits.FILE_BYTES or len(source.text.encode(errors="replace")) > limits.FILE_BYTES:
-        message = f"the file is larger than {limits.FILE_BYTES // 1024} KiB"
-        return Scan([], (), [Diagnostic("E0601", message, Span(source, 0, 1))], True)
+def scan(source: Source, before: int = 0) -> Scan:
+    """Cut the text into tokens and hold it to the limits, before any tree is grown.
+
+    `before` counts the tokens and comments of the same project that have been read already.
+    """
+    most = limits.current()
+    size = len(source.text)
+    if 4 * size > most.file_bytes:
+        size = len(source.text.encode(errors="replace"))
+    if size > most.file_bytes:
+        message = f"the file has {size:,} bytes; the limit is {most.file_bytes:,}"
+        problem = Diagnostic("E0601", message, Span(source, 0, 1), limits.hint("file_bytes", size))
+        return Scan([], (), [problem], True)
     errors: list[Diagnostic] = []
     text = source.text.replace("\ufeff", " ", 1) if source.text.startswith("\ufeff") else source.text
 
@@ -86,10 +94,11 @@ def scan(source: Source) -> Scan:
                     comments.append(syntax.Comment(str(token), span_of(source, token)))
                 elif token.type != "BLANK":
                     tokens.append(token)
-                    if len(tokens) > limits.FILE_TOKENS:
-                        message = f"more than {limits.FILE_TOKENS} words and signs"
-                        errors.append(Diagnostic("E0601", message, span_of(source, token)))
-                        return Scan([], (), errors, True)
+                if before + len(tokens) + len(comments) > most.tokens:
+                    what = "the project" if before else "the file"
+                    message = f"{what} has more than {most.tokens:,} words, signs and comments"
+                    errors.append(Diagnostic("E0601", message, span_of(source, token), limits.hint("tokens")))
+                    return Scan([], (), errors, True)
             break
         except UnexpectedCharacters as e:
             at = start + (e.pos_in_stream or 0)
@@ -120,29 +129,32 @@ def _hint(text: str, at: int) -> str | None:
 def _limit(tokens: list[Token], source: Source, errors: list[Diagnostic]) -> bool:
     """Report numbers, names and nesting beyond the limits; True where no tree should be grown."""
     before = len(errors)
+    most = limits.current()
     open_brackets: list[str] = []
     operators = 0
 
-    def refuse(message: str, token: Token, hint: str | None = None) -> None:
+    def refuse(message: str, token: Token, name: str = "", found: int | None = None) -> None:
         if len(errors) < limits.DIAGNOSTICS:
+            hint = limits.hint(name, found) if name else None
             errors.append(Diagnostic("E0602", message, span_of(source, token), hint))
 
     for token in tokens:
         if token.type in _BRACKETS:
             open_brackets.append(token.type)
-            if len(open_brackets) == limits.NESTING + 1:
-                refuse(f"brackets nest deeper than {limits.NESTING}", token)
+            if len(open_brackets) == most.nesting + 1:
+                refuse(f"brackets nest deeper than {most.nesting}", token, "nesting")
                 return True
         elif token.type in _BRACKETS.values() and open_brackets:
             open_brackets.pop()
         if token.type in _OPERATORS:
             operators += 1
-            if operators == limits.OPERATORS + 1:
-                refuse(f"more than {limits.OPERATORS} arithmetic signs in one value", token)
+            if operators == most.operators + 1:
+                refuse(f"more than {most.operators} arithmetic signs in one value", token, "operators")
         elif token.type in _SEPARATORS and open_brackets[:-1].count("LBRACE") >= len(open_brackets) - 1:
             operators = 0  # a list within a list belongs to the same value
-        if token.type == "NAME" and len(token) > limits.NAME_CHARACTERS:
-            refuse(f"a name has at most {limits.NAME_CHARACTERS} characters, this one {len(token)}", token)
+        if token.type == "NAME" and len(token) > most.name_characters:
+            message = f"a name has at most {most.name_characters} characters, this one {len(token)}"
+            refuse(message, token, "name_characters", len(token))
         if token.type == "INTEGER" and (len(token) > 19 or int(token) > limits.INTEGER):
             refuse("the number is greater than 2**63 - 1", token)
         if token.type == "DECIMAL" and (len(token) > 64 or float(token) in (float("inf"), float("-inf"))):

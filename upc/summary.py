@@ -178,12 +178,13 @@ def _activations(graph: Graph, sizes: Mapping[str, int]) -> tuple[int, int] | No
     size = {name: prod(shape or ()) * _FLOAT_BYTES for name, shape in known.items()}
     last = {value.name: at for at, node in enumerate(graph.nodes) for value in node.inputs}
     last.update((output.value.name, len(graph.nodes)) for output in graph.outputs)
-    alive = {value.name for value in graph.inputs}
-    peak = sum(size[name] for name in alive)
+    held = peak = sum(size[value.name] for value in graph.inputs)
+    held -= sum(size[value.name] for value in graph.inputs if value.name not in last)
     for at, node in enumerate(graph.nodes):
-        alive |= {value.name for value in node.outputs}
-        peak = max(peak, sum(size[name] for name in alive))
-        alive = {name for name in alive if last.get(name, -1) > at}
+        held += sum(size[value.name] for value in node.outputs)
+        peak = max(peak, held)
+        over = dict.fromkeys(value.name for value in (*node.inputs, *node.outputs))
+        held -= sum(size[name] for name in over if last.get(name, -1) <= at)
     return peak, sum(size.values())
 
 

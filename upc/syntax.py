@@ -209,12 +209,16 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A whole file, its items in the order written; comments stand apart, found again by their spans."""
+    """A whole file, its items in the order written; comments stand apart, found again by their spans.
+
+    `tokens` counts its words, signs and comments.
+    """
 
     source: Source
     items: tuple[Use | Net | Block, ...]
     comments: tuple[Comment, ...]
     span: Span
+    tokens: int = 0
 
     @property
     def uses(self) -> tuple[Use, ...]:
@@ -253,5 +257,5 @@ def _show(node: object, label: str, indent: int, lines: list[str]) -> None:
         span: Span = node.span  # type: ignore[attr-defined]
         lines.append(f"{margin}{type(node).__name__} {span.line}:{span.column}")
         for f in fields(node):  # type: ignore[arg-type]
-            if f.name not in ("span", "source", "comments"):
+            if f.name not in ("span", "source", "comments", "tokens"):
                 _show(getattr(node, f.name), f"{f.name}: ", indent + 1, lines)

@@ -21,19 +21,21 @@ Report = Callable[[Diagnostic], None]
 
 @dataclass(slots=True)
 class Unit:
-    """One file and the blocks its nets and blocks can call: its own and those it uses, by name."""
+    """One file, its own blocks, and the blocks that its nets and blocks can call: its own and those it uses."""
 
     file: syntax.File
+    own: dict[str, tuple[syntax.Block, Unit]] = field(default_factory=dict)
     blocks: dict[str, tuple[syntax.Block, Unit]] = field(default_factory=dict)
 
 
 def read_source(path: str | Path, name: str | None = None) -> Source:
     """The text of a file, held to the size limit before it is read. Raises UpcError or OSError."""
     name = str(path) if name is None else name
+    most = limits.current().file_bytes
     with open_regular(path) as file:
-        data = file.read(limits.FILE_BYTES + 1)
-    if len(data) > limits.FILE_BYTES:
-        raise error("E0601", f"{name} is larger than {limits.FILE_BYTES // 1024} KiB")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise error("E0601", f"{name} has more than {most:,} bytes, the limit", hint=limits.hint("file_bytes"))
     try:
         return Source(name, data.decode("utf-8"))
     except UnicodeDecodeError as e:
@@ -65,29 +67,42 @@ class _Loader:
     def __init__(self, read: Read | None, report: Report) -> None:
         self.read, self.report = read, report
         self.units: dict[str, Unit | None] = {}
+        self.bytes = self.tokens = 0
 
     def unit(self, file: syntax.File, path: str, chain: tuple[str, ...]) -> Unit:
         unit = Unit(file)
-        places: dict[str, Span] = {}
+        self._count(file)
+        taken: dict[int, Span] = {}  # where it says that it uses a file
         for use in file.uses:
             used = self._used(use, path, chain)
-            for name, (block, home) in used.blocks.items() if used else ():
-                if home is used:  # what the other file itself uses stays its own affair
-                    self._add(unit, places, name, block, home, use.span)
+            if used is not None and id(used) not in taken:
+                for name in unit.blocks.keys() & used.own.keys():
+                    self._clash(name, use.span, unit.blocks[name], taken)
+                # What the other file itself uses stays its own affair.
+                unit.blocks |= used.own
+                taken[id(used)] = use.span
         for block in file.blocks:
-            self._add(unit, places, block.name.text, block, unit, block.name.span)
+            known = unit.blocks.get(block.name.text)
+            if known is None:
+                unit.own[block.name.text] = unit.blocks[block.name.text] = (block, unit)
+            else:
+                self._clash(block.name.text, block.name.span, known, taken)
         return unit
 
-    def _add(
-        self, unit: Unit, places: dict[str, Span], name: str, block: syntax.Block, home: Unit, place: Span
-    ) -> None:
-        known = unit.blocks.get(name)
-        if known is None:
-            unit.blocks[name] = (block, home)
-            places[name] = place
-        elif known[0] is not block:
-            notes = ((places[name], "the other one comes from here"),)
-            self.report(Diagnostic("E0203", f"there are two blocks called `{name}`", place, "rename one", notes))
+    def _clash(self, name: str, place: Span, known: tuple[syntax.Block, Unit], taken: dict[int, Span]) -> None:
+        block, home = known
+        other = taken.get(id(home), block.name.span)
+        notes = ((other, "the other one comes from here"),)
+        self.report(Diagnostic("E0203", f"there are two blocks called `{name}`", place, "rename one", notes))
+
+    def _count(self, file: syntax.File) -> None:
+        """Hold the project to the size that it may have in all."""
+        self.bytes += len(file.source.text.encode())
+        self.tokens += file.tokens
+        most = limits.current().source_bytes
+        if self.bytes > most:
+            message = f"the files used have {self.bytes:,} bytes up to this one; the limit is {most:,}"
+            raise error("E0601", message, Span(file.source, 0, 0), limits.hint("source_bytes"))
 
     def _used(self, use: syntax.Use, path: str, chain: tuple[str, ...]) -> Unit | None:
         def refuse(message: str, hint: str | None = None) -> None:
@@ -105,8 +120,8 @@ class _Loader:
             return None
         if target not in self.units:
             self.units[target] = None
-            if len(self.units) > limits.FILES:
-                refuse(f"more than {limits.FILES} files are used")
+            if len(self.units) > limits.current().files:
+                refuse(f"more than {limits.current().files} files are used", limits.hint("files"))
                 return None
             file = self._parse(target, refuse)
             if file:
@@ -118,7 +133,7 @@ class _Loader:
             refuse(f"cannot use `{target}`: this text does not come from a folder")
             return None
         try:
-            return parse(self.read(target))
+            return parse(self.read(target), self.tokens)
         except FileNotFoundError:
             refuse(f"there is no file `{target}` in the project folder")
         except OSError as e:
@@ -126,6 +141,8 @@ class _Loader:
         except ValueError as e:
             refuse(f"cannot use `{target}`: {e}")
         except UpcError as e:
+            if any(diagnostic.code == "E0601" for diagnostic in e.diagnostics):
+                raise  # the project is too large, whatever else it uses
             for diagnostic in e.diagnostics:
                 self.report(diagnostic)
         return None

@@ -7,18 +7,18 @@ so that one mistake gives one message.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from upc import limits, syntax
 from upc.build.evaluate import show
-from upc.build.expand import Expansion
-from upc.build.names import check_names
+from upc.build.expand import Effort, Expansion
+from upc.build.names import check_names, words_of
 from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError, error, nearest
 from upc.ir import Graph, Literal
 from upc.parse import parse
 from upc.source import Source
-from upc.units import Read, Report, folder_reader, load_units, read_source
+from upc.units import Read, Report, Unit, folder_reader, load_units, read_source
 
 
 def ignore(warning: Diagnostic) -> None:
@@ -42,19 +42,55 @@ def build(
     `defines` set parameters, `read` gives the files that `use` names, `warn` takes each warning.
     Raises UpcError with all that is wrong.
     """
+    (graph,) = build_all(file, [choose(file, net).name.text], defines, read, warn)
+    return graph
+
+
+def build_all(
+    file: syntax.File,
+    names: Sequence[str],
+    defines: Mapping[str, Literal] | None = None,
+    read: Read | None = None,
+    warn: Report = ignore,
+) -> list[Graph]:
+    """The graphs of several nets of a file, in the order of `names`; the rest as `build`.
+
+    Together they may have as many layers as a single net may.
+    """
     found = _Findings()
-    unit = load_units(file, read, found.report)
-    chosen = choose(file, net)
-    check_names(unit, found.report)
-    parameters = _parameters(chosen, defines or {}, found)
-    expansion = Expansion(chosen, unit, found.report)
-    graph = expansion.run(parameters)
+    graphs: list[Graph] = []
+    warnings: list[Diagnostic] = []
+    try:
+        unit = load_units(file, read, found.report)
+        check_names(unit, found.report)
+        chosen = {net.name.text: net for net in reversed(file.nets)}
+        effort = Effort()
+        for name in names:
+            net = chosen.get(name) or choose(file, name)
+            expansion = Expansion(net, unit, found.report, effort)
+            graph = expansion.run(_parameters(net, defines or {}, found))
+            warnings += expansion.warnings
+            if graph is not None:
+                graphs.append(graph)
+        _warn_unused_parameters(unit, [chosen[name] for name in names if name in chosen], found.report)
+    except _Enough:
+        pass
     if found.errors:
         raise UpcError(sorted(found.errors, key=_place)[: limits.DIAGNOSTICS])
-    assert graph is not None  # without errors there is a graph
-    for warning in sorted((*found.warnings, *expansion.warnings), key=_place):
+    for warning in sorted((*found.warnings, *warnings), key=_place):
         warn(warning)
-    return graph
+    return graphs
+
+
+def _warn_unused_parameters(unit: Unit, nets: Sequence[syntax.Net], report: Report) -> None:
+    owners: tuple[syntax.Net | syntax.Block, ...] = (*nets, *unit.file.blocks)
+    for owner in owners:
+        what = "net" if isinstance(owner, syntax.Net) else "block"
+        used = set(words_of(owner))
+        for parameter in owner.parameters:
+            if parameter.name.text not in used:
+                message = f"parameter `{parameter.name.text}` of {what} `{owner.name.text}` is not used"
+                report(Diagnostic("W0703", message, parameter.name.span, severity="warning"))
 
 
 def compile_source(
@@ -92,7 +128,7 @@ def read_define(text: str) -> tuple[str, Literal]:
         return name, words[written]
     for kind in (int, float):
         try:
-            if len(written) <= limits.NAME_CHARACTERS:
+            if len(written) <= limits.current().name_characters:
                 return name, kind(written)
         except ValueError:
             continue
@@ -106,20 +142,27 @@ def choose(file: syntax.File, net: str | None = None) -> syntax.Net:
         raise error("E0205", f"{file.source.name} holds no net", hint="write `net name { ... }`")
     if net is None:
         if len(names) > 1:
-            listed = ", ".join(names)
-            message = f"{file.source.name} holds {len(names)} nets: {listed}"
+            message = f"{file.source.name} holds {len(names)} nets: {_listed(names)}"
             raise error("E0205", message, hint=f"choose one: `--net {names[0]}`", exit_code=EXIT_USAGE)
         return file.nets[0]
     for candidate in file.nets:
         if candidate.name.text == net:
             return candidate
     near = nearest(net, names)
-    hint = f"did you mean `{near}`?" if near else f"it holds {', '.join(names)}"
+    hint = f"did you mean `{near}`?" if near else f"it holds {_listed(names)}"
     raise error("E0205", f"{file.source.name} holds no net called `{net}`", hint=hint, exit_code=EXIT_USAGE)
 
 
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+
+
+class _Enough(Exception):
+    """So much is wrong that nobody reads on."""
+
+
 class _Findings:
-    """Collects diagnostics, each place and code once."""
+    """Collects diagnostics, each place and code once. Raises _Enough where there are far more errors than are shown."""
 
     def __init__(self) -> None:
         self.errors: list[Diagnostic] = []
@@ -134,6 +177,8 @@ class _Findings:
         if key not in self._seen:
             self._seen.add(key)
             (self.errors if diagnostic.severity == "error" else self.warnings).append(diagnostic)
+            if len(self.errors) >= 4 * limits.DIAGNOSTICS:
+                raise _Enough
 
 
 def _place(diagnostic: Diagnostic) -> tuple[str, int]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING
 
 from upc import limits, syntax
 from upc.build.call_problems import Arguments, argument_problem, callers, shape_problem
 from upc.build.evaluate import UNKNOWN, Bound, Unknown, ValueProblem, evaluate, show, unknown_name
 from upc.build.names import unknown_layer
-from upc.demands import depth, holds_always, never_equal
+from upc.demands import depth, holds_always, never_equal, parts
 from upc.diagnostics import nearest
 from upc.ir import Demand, Frame, Layer, LayerError, Literal, Node, Value
 from upc.layers import LAYERS, construct
@@ -30,8 +31,10 @@ _DEEPEST_SIZE = 40
 def call(expansion: Expansion, action: syntax.Call, scope: Scope, current: Result | None) -> tuple[Result, ...]:
     """The results of a call; the first becomes the current value."""
     name = action.name.text
-    if len(action.arguments) > limits.LIST_ITEMS:
-        expansion.problem("E0602", f"more than {limits.LIST_ITEMS} arguments", action.name.span)
+    count, most = len(action.arguments), limits.current().items
+    if count > most:
+        message = f"{count:,} arguments; the limit is {most:,}"
+        expansion.problem("E0602", message, action.name.span, limits.hint("items", count))
         return (UNKNOWN,)
     if name not in LAYERS and name not in scope.unit.blocks:
         expansion.report(unknown_layer(action.name, scope.unit.blocks))
@@ -178,6 +181,7 @@ def _demands(
 ) -> tuple[Demand, ...]:
     found: list[Demand] = []
     for shape in outputs:
+        check_volume(shape)
         for dim in shape:
             check_size(dim)
             if isinstance(dim, Size):
@@ -199,6 +203,17 @@ def check_size(dim: Dim) -> None:
         raise LayerError("a size grows beyond 2**31 - 1")
     if isinstance(dim, Size) and depth(dim) > _DEEPEST_SIZE:
         raise LayerError(f"a free size goes through more than {_DEEPEST_SIZE} divisions that do not come out even")
+    if isinstance(dim, Size) and (count := parts(dim)) > (most := limits.current().free_sizes):
+        hint = limits.hint("free_sizes", count)
+        raise LayerError(f"a free size is made of {count} names and divisions; the limit is {most}", hint=hint)
+
+
+def check_volume(shape: Shape) -> None:
+    """Refuse a value of more numbers than may be; one of free size is not known yet."""
+    count, most = prod(dim for dim in shape if isinstance(dim, int)), limits.current().activations
+    if count > most:
+        hint = limits.hint("activations", count)
+        raise LayerError(f"{show_shape(shape)} holds {count:,} numbers; the limit is {most:,}", hint=hint)
 
 
 # Blocks
@@ -209,9 +224,12 @@ def _block(expansion: Expansion, action: syntax.Call, scope: Scope, current: Res
     name = action.name.text
     if id(block) in scope.inside:
         return UNKNOWN  # a block that contains itself has been reported with its whole chain
-    if len(scope.callers) >= limits.NESTING:
-        expansion.problem("E0602", f"blocks nest deeper than {limits.NESTING}", action.name.span)
+    most = limits.current().nesting
+    if len(scope.callers) >= most:
+        message = f"blocks nest deeper than {most}"
+        expansion.problem("E0602", message, action.name.span, limits.hint("nesting"))
         return UNKNOWN
+    expansion.spend(len(block.parameters), action.span)
     own = {parameter.name.text for parameter in block.parameters}
     given = _arguments(expansion, action, scope, takes_trainable="trainable" not in own, values_only=False)
     bound = _bind(expansion, action, block, given, scope)

@@ -82,8 +82,10 @@ def unknown_name(
 
 
 def _list(value: syntax.List, names: Mapping[str, Bound]) -> Bound:
-    if len(value.items) > limits.LIST_ITEMS:
-        raise ValueProblem("E0602", f"the list has more than {limits.LIST_ITEMS} items", value.span)
+    count, most = len(value.items), limits.current().items
+    if count > most:
+        message = f"the list has {count:,} items; the limit is {most:,}"
+        raise ValueProblem("E0602", message, value.span, limits.hint("items", count))
     items = tuple(evaluate(item, names) for item in value.items)
     if any(item is UNKNOWN for item in items):
         return UNKNOWN

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, replace
+from math import prod
 
 from upc import limits, syntax
 from upc.build import calls
 from upc.build.evaluate import UNKNOWN, Bound, Unknown, ValueProblem, evaluate, show, unknown_name
-from upc.build.names import check_identifier, words_of
+from upc.build.names import check_identifier
 from upc.demands import solve
 from upc.diagnostics import Diagnostic
-from upc.ir import Demand, Frame, Graph, Literal, Node, Output, Value
+from upc.ir import Demand, Frame, Graph, LayerError, Literal, Node, Output, Value
 from upc.shape import Dim, Shape, free, names_of
 from upc.source import Span
 from upc.units import Report, Unit
@@ -43,19 +44,29 @@ class Scope:
     trainable: bool = True
 
 
+@dataclass(slots=True)
+class Effort:
+    """What has been done for all nets that are written out together."""
+
+    steps: int = 0
+    layers: int = 0
+
+
 class Expansion:
     """One net on its way to a graph. Errors and warnings go to `report`."""
 
-    def __init__(self, net: syntax.Net, unit: Unit, report: Report) -> None:
+    def __init__(self, net: syntax.Net, unit: Unit, report: Report, effort: Effort) -> None:
         self.net, self.unit, self._report = net, unit, report
-        self.warnings: list[Diagnostic] = []
+        self._warnings: dict[tuple[str, Span], Diagnostic] = {}
         self.nodes: list[Node] = []
         self.inputs: list[Value] = []
+        self.input_names: set[str] = set()
         self.outputs: dict[str, tuple[Value | Unknown, Span]] = {}
         self.demands: list[Demand] = []
         self.made: dict[str, Span] = {}
         self.values_named: list[tuple[str, str]] = []
-        self.statements = 0
+        self.effort = effort
+        self.parameters = 0
         self.failed = False
 
     def run(self, parameters: Mapping[str, Literal]) -> Graph | None:
@@ -105,10 +116,9 @@ class Expansion:
         if body.naming:
             self.name(body.naming, scope, (current,) if current is not None else ())
         for statement in body.statements:
-            self.statements += 1
-            if self.statements > limits.STATEMENTS:
-                self.problem("E0603", f"the net carries out more than {limits.STATEMENTS} statements", statement.span)
-                raise _Stop
+            span = statement.action.span
+            long = (span.end - span.start) // 32 if isinstance(statement.action, syntax.Call) else 0
+            self.spend(1 + long, span)  # long calls are more work than short ones
             results: tuple[Value | Unknown, ...]
             match statement.action:
                 case syntax.Input() as action:
@@ -171,6 +181,7 @@ class Expansion:
         self.bind(action.name, result, scope)
         if isinstance(result, Value):
             self.inputs.append(result)
+            self.input_names.add(result.name)
         return result
 
     def input_shape(self, shape: syntax.List, scope: Scope) -> Shape | None:
@@ -203,7 +214,14 @@ class Expansion:
                 self.problem("E0304", f"a size is a whole number from 1 up, got {got}", item.span)
                 continue
             dims.append(value)
-        return tuple(dims) if len(dims) == len(shape.items) else None
+        if len(dims) < len(shape.items):
+            return None
+        try:
+            calls.check_volume(tuple(dims))
+        except LayerError as e:
+            self.problem("E0304", e.message, shape.span, e.hint)
+            return None
+        return tuple(dims)
 
     def output(self, action: syntax.Output, scope: Scope, current: Value | Unknown | None) -> None:
         if scope.place not in ("net", "branch") or scope.frames:
@@ -230,7 +248,7 @@ class Expansion:
             if name.text in self.outputs:
                 notes = ((self.outputs[name.text][1], "it is returned here"),)
                 self.problem("E0203", f"`{name.text}` is returned twice", name.span, None, notes)
-            elif isinstance(result, Value) and result in self.inputs:
+            elif isinstance(result, Value) and result.name in self.input_names:
                 self.problem("E0207", f"output `{name.text}` is an input as it came: no layer works on it", name.span)
             self.outputs.setdefault(name.text, (result, name.span))
 
@@ -248,10 +266,7 @@ class Expansion:
             notes = ((scope.origins[variable], "it is taken here"),) if variable in scope.origins else ()
             self.problem("E0203", f"the name `{variable}` is already taken", action.variable.span, None, notes)
         for turn in range(first, last + 1):
-            self.statements += 1
-            if self.statements > limits.STATEMENTS:
-                self.problem("E0603", f"the net carries out more than {limits.STATEMENTS} statements", action.span)
-                raise _Stop
+            self.spend(1, action.span)
             frame = Frame("repeat", variable, scope.prefix.rstrip("."), ((variable, turn),), action.span)
             bound = {action.variable.text: turn} if action.variable else {}
             inner = replace(
@@ -289,10 +304,28 @@ class Expansion:
 
     # The whole
 
+    def spend(self, steps: int, place: Span) -> None:
+        """Count work that is done; stop where it is more than may be."""
+        self.effort.steps += steps
+        most = limits.current().steps
+        if self.effort.steps > most:
+            message = f"the net carries out more than {most:,} statements"
+            self.problem("E0603", message, place, limits.hint("steps"))
+            raise _Stop
+
     def add(self, node: Node, demands: tuple[Demand, ...]) -> None:
         """Take in a node."""
-        if len(self.nodes) >= limits.NODES:
-            self.problem("E0603", f"the net has more than {limits.NODES} layers", node.span)
+        self.effort.layers += 1
+        most = limits.current()
+        if self.effort.layers > most.layers:
+            what = "the net has" if len(self.nodes) >= most.layers else "the nets together have"
+            self.problem("E0603", f"{what} more than {most.layers:,} layers", node.span, limits.hint("layers"))
+            raise _Stop
+        self.spend(len(node.inputs) + len(node.outputs) - 2, node.span)
+        self.parameters += sum(prod(weight.shape) for weight in node.weights)
+        if self.parameters > most.parameters:
+            message = f"the net has {self.parameters:,} parameters up to this layer; the limit is {most.parameters:,}"
+            self.problem("E0603", message, node.span, limits.hint("parameters", self.parameters))
             raise _Stop
         self.nodes.append(node)
         self.demands += demands
@@ -324,7 +357,6 @@ class Expansion:
         for value in self.inputs:
             if value.name not in needed:
                 self._warn("W0702", f"input `{value.name}` is not used", self.made[value.name], None)
-        self._warn_unused_parameters()
         kept = {value.name for node in self.nodes if node.path in live for value in node.outputs}
         kept |= {value.name for value in self.inputs}
         return Graph(
@@ -340,8 +372,12 @@ class Expansion:
 
     def _warn(self, code: str, message: str, span: Span, hint: str | None) -> None:
         warning = Diagnostic(code, message, span, hint, severity="warning")
-        if all((w.code, w.span) != (code, span) for w in self.warnings):
-            self.warnings.append(warning)
+        self._warnings.setdefault((code, span), warning)
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What the graph has that is likely not meant, each place once."""
+        return tuple(self._warnings.values())
 
     def _warn_dead(self, live: set[str]) -> None:
         dead = [node for node in self.nodes if node.path not in live]
@@ -350,13 +386,3 @@ class Expansion:
             if not any(value.name in used for value in node.outputs):
                 message = f"nothing uses the result of `{node.layer.name}`: it is left out and has no weights"
                 self._warn("W0701", message, node.span, "return it with `output`, or take the layer away")
-
-    def _warn_unused_parameters(self) -> None:
-        owners: tuple[syntax.Net | syntax.Block, ...] = (self.net, *self.unit.file.blocks)
-        for owner in owners:
-            what = "net" if owner is self.net else "block"
-            used = set(words_of(owner))
-            for parameter in owner.parameters:
-                if parameter.name.text not in used:
-                    message = f"parameter `{parameter.name.text}` of {what} `{owner.name.text}` is not used"
-                    self._warn("W0703", message, parameter.name.span, None)

@@ -99,8 +99,10 @@ def check_names(unit: Unit, report: Report) -> None:
 
 def _check_parameters(item: syntax.Net | syntax.Block, report: Report) -> None:
     seen: dict[str, syntax.Name] = {}
-    if len(item.parameters) > limits.LIST_ITEMS:
-        report(Diagnostic("E0602", f"more than {limits.LIST_ITEMS} parameters", item.name.span))
+    count, most = len(item.parameters), limits.current().items
+    if count > most:
+        message = f"{count:,} parameters; the limit is {most:,}"
+        report(Diagnostic("E0602", message, item.name.span, limits.hint("items", count)))
     for parameter in item.parameters:
         name = parameter.name
         if name.text[0].isupper():

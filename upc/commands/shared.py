@@ -139,9 +139,9 @@ def read_graphs(options: argparse.Namespace, warn: Report | None = None) -> list
     from upc import build, pipeline
 
     tree = pipeline.tree(read_source(options))
-    names = [options.net] if options.net is not None else build.nets(tree) or [None]
+    names = [build.choose(tree, options.net).name.text] if options.net is not None else build.nets(tree)
     warn = warn or (lambda warning: report((warning,), options))
-    return [pipeline.graph(tree, name, defines(options), warn) for name in names]
+    return pipeline.graphs(tree, names or [build.choose(tree).name.text], defines(options), warn)
 
 
 def defines(options: argparse.Namespace) -> dict[str, Literal]:

@@ -72,9 +72,9 @@ def checked(tensors: Iterable[Tensor], file: str) -> list[Tensor]:
     for tensor in tensors:
         taken.append(tensor)
         letters += len(tensor.name)
-        within(file, "tensors", len(taken), limits.TENSORS)
-        within(file, "characters in a name", len(tensor.name), limits.TENSOR_NAME)
-        within(file, "characters in its names", letters, limits.TENSOR_NAMES)
+        within(file, "tensors", len(taken), limits.current().tensors)
+        within(file, "characters in a name", len(tensor.name), limits.current().tensor_name)
+        within(file, "characters in its names", letters, limits.current().tensor_names)
     return taken
 
 

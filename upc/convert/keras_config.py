@@ -87,7 +87,7 @@ class _Reader:
     def model(self, model: Any, prefix: str, depth: int, given: list[int] | None) -> list[int]:
         """Append a model's operations; those of its results. `given` are what an outer model hands to it."""
         inner, layers = model["config"], model["config"]["layers"]
-        if depth > limits.MODEL_DEPTH or not isinstance(layers, list):
+        if depth > limits.current().model_depth or not isinstance(layers, list):
             raise _Unknown
         if model["class_name"] == "Sequential":
             values = given
@@ -123,7 +123,7 @@ class _Reader:
         return self._add(Operation(name, "input", None, ()))
 
     def _add(self, operation: Operation) -> int:
-        if len(self.operations) >= limits.MODEL_LAYERS:
+        if len(self.operations) >= limits.current().model_layers:
             raise _Unknown
         self.operations.append(operation)
         return len(self.operations) - 1
@@ -164,7 +164,7 @@ def places(model: Any, prefix: str = "", depth: int = 0) -> Iterator[str]:
     """Where each layer of a model's configuration keeps its weights, in the model's order."""
     inner = model.get("config") if isinstance(model, dict) else None
     layers = inner.get("layers") if isinstance(inner, dict) else None
-    if isinstance(layers, list) and depth < limits.MODEL_DEPTH:
+    if isinstance(layers, list) and depth < limits.current().model_depth:
         for layer, place in _placed(layers, prefix):
             yield from places(layer, f"{place}/", depth + 1)
             yield place

@@ -31,12 +31,12 @@ _FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 def read_keras(path: str, file: BinaryIO, size: int, room_bytes: int) -> Foreign:
     """A `.keras` file of some bytes, whose archive may unpack to `room_bytes`."""
     h5py = _h5py(path)
-    within(path, "bytes", size, room_bytes + limits.CONFIG_BYTES)
+    within(path, "bytes", size, room_bytes + limits.current().config_bytes)
     try:
         content = io.BytesIO(file.read(size))
         check_directory(content, size)
         with zipfile.ZipFile(content) as archive:
-            config = json.loads(_unpack(archive, "config.json", limits.CONFIG_BYTES, path))
+            config = json.loads(_unpack(archive, "config.json", limits.current().config_bytes, path))
             weights = io.BytesIO(_unpack(archive, "model.weights.h5", room_bytes, path))
     except KeyError as problem:
         raise unreadable(path, f"it has no {problem.args[0].split(chr(39))[1]}") from None
@@ -70,7 +70,7 @@ def read_h5(path: str, file: BinaryIO, size: int, room_bytes: int) -> Foreign:
             if any(name.startswith("layer_names") for name in model.attrs):
                 found = _numbered(_older(h5py, model, content, path), path)
                 if isinstance(text := root.attrs.get("model_config"), (str, bytes)):
-                    within(path, "bytes of description", len(text), limits.CONFIG_BYTES)
+                    within(path, "bytes of description", len(text), limits.current().config_bytes)
                     config = json.loads(text)
                 shapes = {layer.place: tuple(tensor.shape for tensor in layer.tensors) for layer in found}
                 # Names tell layers apart only where no two, of two models inside one, have the same.
@@ -128,14 +128,14 @@ def _walk(h5py: Any, root: Any, place: str, file: BinaryIO, path: str) -> Iterat
     while waiting:
         group, place, depth = waiting.pop()
         met += len(group)
-        within(path, "groups and datasets", met, 2 * limits.TENSORS)
-        within(path, "groups inside groups", depth, limits.MODEL_DEPTH)
-        within(path, "characters in a name", len(place), limits.TENSOR_NAME)
+        within(path, "groups and datasets", met, 2 * limits.current().tensors)
+        within(path, "groups inside groups", depth, limits.current().model_depth)
+        within(path, "characters in a name", len(place), limits.current().tensor_name)
         names = sorted(group, key=natural)
         if "vars" in names:
             variables = _step(h5py, group, "vars", path)
             met += len(variables)
-            within(path, "groups and datasets", met, 2 * limits.TENSORS)
+            within(path, "groups and datasets", met, 2 * limits.current().tensors)
             name = _attribute(variables, "name", path) or place.rpartition("/")[2]
             children = [(own, _step(h5py, variables, own, path)) for own in sorted(variables, key=natural)]
             tensors = tuple(_tensor(h5py, data, f"{place}/vars/{own}", own, file, path) for own, data in children)
@@ -155,7 +155,7 @@ def _attribute(group: Any, name: str, path: str) -> str:
         return ""
     value = group.attrs[name]
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    within(path, "characters in a name", len(text), limits.TENSOR_NAME)
+    within(path, "characters in a name", len(text), limits.current().tensor_name)
     return text
 
 
@@ -182,9 +182,9 @@ def _listed(attributes: Any, name: str, path: str) -> list[str]:
     found: list[str] = []
     for chunk in chunks:
         space = attributes.get_id(chunk).shape
-        within(path, "names in a list", len(found) + (space[0] if space else 0), limits.TENSORS)
+        within(path, "names in a list", len(found) + (space[0] if space else 0), limits.current().tensors)
         found += [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in attributes[chunk]]
-    within(path, "characters in its names", sum(map(len, found)), limits.TENSOR_NAMES)
+    within(path, "characters in its names", sum(map(len, found)), limits.current().tensor_names)
     return found
 
 
@@ -228,8 +228,10 @@ def _check_pieces(data: Any, shown: str, path: str) -> None:
         piece, whole = data.dtype.itemsize, data.dtype.itemsize
         for part, size in zip(data.chunks, data.shape, strict=True):
             piece, whole = piece * part, whole * size
-        if piece > max(limits.CHUNK_BYTES, 2 * whole):
-            message = f"`{shown}` of {whole} bytes is stored in pieces of {piece}, more than {limits.CHUNK_BYTES}"
+        if piece > max(limits.current().chunk_bytes, 2 * whole):
+            message = (
+                f"`{shown}` of {whole} bytes is stored in pieces of {piece}, more than {limits.current().chunk_bytes}"
+            )
             raise unreadable(path, message)
     kept = data.id.get_create_plist()
     packed = {kept.get_filter(i)[0] for i in range(kept.get_nfilters())}

@@ -31,7 +31,7 @@ def read_pt(path: str, file: BinaryIO, size: int, key: str | None) -> Foreign:
         import torch
     except ImportError:
         raise missing("torch", "torch", f"reading {path}") from None
-    within(path, "bytes", size, limits.MODEL_BYTES)
+    within(path, "bytes", size, limits.current().model_bytes)
     try:
         # Read whole, not mapped: a file that shrinks meanwhile would end the process.
         content = io.BytesIO(file.read(size))

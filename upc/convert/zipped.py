@@ -27,6 +27,8 @@ def check_directory(file: BinaryIO, size: int) -> None:
         lengths += struct.unpack_from("<Q", tail, end_64 + 40)
     # Where 64 bits count, the 32 of the older record are all ones.
     lengths = [length for length in lengths if length != 0xFFFFFFFF]
-    if not lengths or max(lengths) > limits.ARCHIVE_DIRECTORY_BYTES:
+    if not lengths or max(lengths) > limits.current().archive_directory_bytes:
         found = f"{max(lengths)} bytes" if lengths else "no end"
-        raise zipfile.BadZipFile(f"its list of members has {found}, of {limits.ARCHIVE_DIRECTORY_BYTES} allowed")
+        raise zipfile.BadZipFile(
+            f"its list of members has {found}, of {limits.current().archive_directory_bytes} allowed"
+        )

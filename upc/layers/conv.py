@@ -34,10 +34,10 @@ class Conv(Layer):
 
     kind: ClassVar[str] = "conv{rank}d"
     filters: int = attr(positive)
-    kernel_size: tuple[int, ...] = attr(sizes)
-    strides: tuple[int, ...] = attr(sizes, 1)
+    kernel_size: tuple[int, ...] = attr(sizes, limit="kernel")
+    strides: tuple[int, ...] = attr(sizes, 1, limit="strides")
     padding: Padding = attr(padding, "valid")
-    dilation_rate: tuple[int, ...] = attr(sizes, 1)
+    dilation_rate: tuple[int, ...] = attr(sizes, 1, limit="dilation")
     groups: int = attr(positive, 1)
     activation: str | None = attr(activation_name, None)
     use_bias: bool = attr(flag, True)
@@ -122,11 +122,11 @@ class DepthwiseConv(Layer):
     """
 
     kind: ClassVar[str] = "depthwise_conv{rank}d"
-    kernel_size: tuple[int, ...] = attr(sizes)
-    strides: tuple[int, ...] = attr(sizes, 1)
+    kernel_size: tuple[int, ...] = attr(sizes, limit="kernel")
+    strides: tuple[int, ...] = attr(sizes, 1, limit="strides")
     padding: Padding = attr(padding, "valid")
     depth_multiplier: int = attr(positive, 1)
-    dilation_rate: tuple[int, ...] = attr(sizes, 1)
+    dilation_rate: tuple[int, ...] = attr(sizes, 1, limit="dilation")
     activation: str | None = attr(activation_name, None)
     use_bias: bool = attr(flag, True)
     depthwise_initializer: str = attr(initializer, "glorot_uniform")

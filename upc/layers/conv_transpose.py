@@ -48,12 +48,12 @@ class ConvTranspose(Layer):
 
     kind: ClassVar[str] = "conv{rank}d_transpose"
     filters: int = attr(positive)
-    kernel_size: tuple[int, ...] = attr(sizes)
-    strides: tuple[int, ...] = attr(sizes, 1)
+    kernel_size: tuple[int, ...] = attr(sizes, limit="kernel")
+    strides: tuple[int, ...] = attr(sizes, 1, limit="strides")
     padding: Padding = attr(padding, "valid")
     output_padding: tuple[int, ...] | None = attr(optional(per_axis(at_least(0))), None)
     output_size: tuple[int, ...] | None = attr(optional(sizes), None)
-    dilation_rate: tuple[int, ...] = attr(sizes, 1)
+    dilation_rate: tuple[int, ...] = attr(sizes, 1, limit="dilation")
     groups: int = attr(positive, 1)
     activation: str | None = attr(activation_name, None)
     use_bias: bool = attr(flag, True)

@@ -25,8 +25,8 @@ def _strides(value: Literal, rank: int) -> tuple[int, ...]:
 class Pooling(Layer):
     """What pooling over windows shares: one result for each window and channel."""
 
-    pool_size: tuple[int, ...] = attr(sizes, 2)
-    strides: tuple[int, ...] = attr(_strides, None)
+    pool_size: tuple[int, ...] = attr(sizes, 2, limit="kernel")
+    strides: tuple[int, ...] = attr(_strides, None, limit="strides")
     padding: Padding = attr(padding, "valid")
 
     def check(self) -> None:
