@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from upc import __version__, commands
+from upc import __version__, commands, limits
 from upc.cli import main
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -69,20 +69,68 @@ def process(*arguments: str, **options: object) -> subprocess.CompletedProcess[b
 
 class TestWhole:
     def test_version(self, capsys):
-        assert upc(capsys, "--version") == (0, f"upc {__version__}\n", "")
+        assert upc(capsys, "--version") == upc(capsys, "-V") == (0, f"upc {__version__}\n", "")
 
     def test_help_names_every_command_and_every_exit_code(self, capsys):
         code, out, _ = upc(capsys, "--help")
         assert code == 0
         assert all(f"    {name} " in out for name in commands.modules())
         assert all(f"\n  {number}  " in out for number in range(5))
+        assert "diff" not in out
+        assert all(f"  {name} " in out and f"{default:,}" in out for name, (default, _) in limits.table().items())
+
+    @pytest.mark.parametrize(("typed", "meant"), [("sumary", "summary"), ("complie", "compile"), ("emitt", "emit")])
+    def test_a_misspelt_command_is_guessed(self, capsys, typed, meant):
+        code, out, err = upc(capsys, typed)
+        assert (code, out) == (2, "") and f"did you mean {meant}?" in err
+
+    def test_options_may_stand_between_files(self, capsys, folder):
+        write(folder, "small.upc", SMALL)
+        said = [
+            upc(capsys, "weights", "import", *words)
+            for words in (
+                ("-D", "width=2", "small.upc", "none.keras"),
+                ("small.upc", "-D", "width=2", "none.keras"),
+                ("small.upc", "none.keras", "-D", "width=2"),
+            )
+        ]
+        assert "none.keras" in said[0][2] and "unrecognized" not in said[0][2]
+        assert said[0] == said[1] == said[2]
+
+    @pytest.mark.parametrize(
+        ("arguments", "redirections", "code", "words"),
+        [
+            (["summary", "-"], "<&-", 2, b"standard input: it is closed"),
+            (["run", "-", "--input", "latent"], "<&-", 2, b"standard input: it is closed"),
+            (["summary", str(EXAMPLES / "a1_up_sampling.upc")], ">&-", 2, b"standard output is closed"),
+            (["summary", str(EXAMPLES / "a1_up_sampling.upc")], ">/dev/full", 2, b"No space left"),
+            (["summary", str(EXAMPLES / "a1_up_sampling.upc")], "2>&- <&-", 0, b""),
+            (["summary", "none.upc"], "2>&-", 2, b""),
+        ],
+    )
+    def test_closed_and_full_streams_are_one_line(self, arguments, redirections, code, words):
+        command = f'exec "{sys.executable}" -m upc {" ".join(arguments)} {redirections}'
+        done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=120)
+        assert done.returncode == code and words in done.stderr
+        assert b"Traceback" not in done.stderr and done.stderr.count(b"\n") <= 1
+
+    def test_names_cannot_steer_the_terminal(self, capsys, folder):
+        name = "a\x1b[2J\x9b1m\u202eb.upc"
+        write(folder, name, "net n {\n input x: [4]\n dense(\x1b[31m)\n output y\n}\n")
+        for arguments in (["summary", name], ["summary", f"none{name}"], ["paint\x1b[2J"], ["-v", "fmt", name]):
+            _, out, err = upc(capsys, *arguments)
+            assert not set(out + err) & set("\x1b\x9b\u202e") and "\\x1b[2J" in err, arguments
 
     @pytest.mark.parametrize("name", commands.modules())
     def test_each_command_explains_itself(self, capsys, name):
         code, out, _ = upc(capsys, name, "--help")
         assert code == 0 and out.startswith(f"usage: upc {name}")
 
-    @pytest.mark.parametrize("arguments", [(), ("paint",), ("summary", "--colour"), ("emit", "--target", "caffe")])
+    def test_alone_it_prints_its_help(self, capsys):
+        code, out, err = upc(capsys)
+        assert (code, err) == (0, "") and out.startswith("usage: upc") and "exit codes:" in out
+
+    @pytest.mark.parametrize("arguments", [("paint",), ("summary", "--colour"), ("emit", "--target", "caffe")])
     def test_wrong_use_is_2(self, capsys, arguments):
         code, out, err = upc(capsys, *arguments)
         assert code == 2 and out == "" and "usage: upc" in err

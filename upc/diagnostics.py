@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import heapq
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -80,6 +81,28 @@ _COMPARED = 60
 _LONGEST_COMPARED = 100
 
 
+# What moves a cursor, changes colours, turns text around or hides in it.
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def plain(text: str) -> str:
+    """A text as a terminal may show it: characters that would steer it stand as escapes, `\\x1b`.
+
+    Line ends and tabs stay. Whatever upc prints that others may have named goes through here.
+    """
+    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def _place(span: Span) -> str:
+    """`file:line:column` on one line, whatever the file is called."""
+    return plain(str(span)).replace("\n", "\\n").replace("\t", "\\t")
+
+
+_WIDEST = 240
+"""Characters of a line that are shown; of a longer one, those around the place."""
+
 _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m", "hint": "\x1b[1;32m"}
 
 
@@ -90,15 +113,15 @@ def draw(diagnostic: Diagnostic, color: bool = False) -> str:
         return f"{_COLORS[kind]}{text}\x1b[0m" if color else text
 
     label = paint(diagnostic.severity, f"{diagnostic.severity}[{diagnostic.code}]")
-    place = f"{diagnostic.span}: " if diagnostic.span else ""
-    lines = [f"{place}{label}: {diagnostic.message}"]
+    place = f"{_place(diagnostic.span)}: " if diagnostic.span else ""
+    lines = [f"{place}{label}: {plain(diagnostic.message)}"]
     if diagnostic.span:
         lines += _excerpt(diagnostic.span)
     for span, words in diagnostic.notes:
-        lines.append(f"{span}: {paint('note', 'note')}: {words}")
+        lines.append(f"{_place(span)}: {paint('note', 'note')}: {plain(words)}")
         lines += _excerpt(span)
     if diagnostic.hint:
-        lines.append(f"  {paint('hint', 'hint')}: {diagnostic.hint}")
+        lines.append(f"  {paint('hint', 'hint')}: {plain(diagnostic.hint)}")
     return "\n".join(lines)
 
 
@@ -106,6 +129,12 @@ def _excerpt(span: Span) -> list[str]:
     number, column = span.source.position(span.start)
     text = span.source.line(number)
     width = max(1, min(span.end - span.start, len(text) - column + 1))
-    shown = "".join(c if c.isprintable() else " " for c in text)
+    before = after = ""
+    if len(text) > _WIDEST:
+        start = max(0, min(column - 1 - _WIDEST // 3, len(text) - _WIDEST))
+        before, after = "... " * (start > 0), " ..." * (start + _WIDEST < len(text))
+        text, column = text[start : start + _WIDEST], column - start + len(before)
+        width = max(1, min(width, _WIDEST + len(before) - column + 1))
+    shown = before + "".join(c if c.isprintable() else " " for c in text) + after
     margin = f"{number:5d} | "
     return [margin + shown, " " * (len(margin) - 2) + "| " + " " * (column - 1) + "^" * width]

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import importlib
-import io
 import json
 import logging
 import os
@@ -141,21 +139,6 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr)
-
-
-class _Closed(io.TextIOBase):
-    """In place of a standard output that was closed before this process began: to write to it is an error."""
-
-    def write(self, text: str) -> int:
-        raise OSError(errno.EBADF, "standard output is closed")
-
-
-def mend_standard_streams() -> None:
-    """Put something in place of the standard streams that this process was started without."""
-    if sys.stdout is None:
-        sys.stdout = _Closed()
-    if sys.stderr is None:  # Python would print to standard output instead
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
 
 
 def end_with_parent(parent: int) -> None:

@@ -46,7 +46,9 @@ def run(options: argparse.Namespace) -> int:
     file = shared.weights_file(graph, options)
     weights = resolve_weights(graph, file, 0, options.allow_nonfinite) if file else None
     seed = options.seed or 0
-    shared.say(options, f"weights: {file}" if file else f"weights: made up from seed {seed}, biases and statistics too")
+    shared.note(
+        options, f"weights: {file}" if file else f"weights: made up from seed {seed}, biases and statistics too"
+    )
     found = check(
         graph,
         weights,

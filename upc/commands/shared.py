@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError, draw, error, nearest
+from upc import limits
+from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError, draw, error, nearest, plain
 
 if TYPE_CHECKING:
     from upc.ir import Array, Graph, Literal
@@ -23,33 +24,58 @@ TARGETS = ("numba", "keras", "torch")
 WEIGHTS_HELP = "a .safetensors file of trained weights (<net>.safetensors or <file>.safetensors beside FILE, if there)"
 
 
-class Parser(argparse.ArgumentParser):
-    """Takes options between positional arguments, too: argparse alone gives `FILE -D a=1 MODEL` only its first."""
-
-    _mixing = False
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        if self._mixing or any(isinstance(action, argparse._SubParsersAction) for action in self._actions):
-            return super().parse_known_args(args, namespace)
-        self._mixing = True
-        try:
-            return self.parse_known_intermixed_args(args, namespace)
-        finally:
-            self._mixing = False
-
-
-def common_options() -> Parser:
+def common_options() -> argparse.ArgumentParser:
     """What every command takes, as a parent of its parser."""
-    common = Parser(add_help=False)
+    common = argparse.ArgumentParser(add_help=False)
     # SUPPRESS keeps a default given here from undoing what stands before the command's name.
     common.add_argument(
         "-v", "--verbose", action="count", default=argparse.SUPPRESS, help="say on stderr what is being done"
     )
     common.add_argument("-q", "--quiet", action="store_true", default=argparse.SUPPRESS, help="no warnings")
     common.add_argument(
+        "--limit",
+        dest="limits",
+        action="append",
+        type=_limit,
+        default=argparse.SUPPRESS,
+        metavar="NAME=VALUE",
+        help="raise or lower a limit; `upc --help` lists them",
+    )
+    common.add_argument(
         "--color", choices=("auto", "always", "never"), default=argparse.SUPPRESS, help="colour in diagnostics"
     )
     return common
+
+
+def _limit(text: str) -> tuple[str, int]:
+    """`layers=20000` as a pair; argparse reports what is not."""
+    name, equals, number = text.partition("=")
+    known = limits.table()
+    if not equals or name not in known:
+        near = nearest(name, known)
+        hint = f"did you mean {near}?" if near else f"they are {', '.join(known)}"
+        raise argparse.ArgumentTypeError(f"expected a limit like layers=20000, got {text} ({hint})")
+    try:
+        value = limits.amount(number)
+        with limits.changed({name: value}):
+            return name, value
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def memory(text: str) -> int:
+    """`500MB` as bytes; argparse reports what is not."""
+    try:
+        return limits.amount(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """--memory."""
+    parser.add_argument(
+        "--memory", type=memory, metavar="SIZE", help="what may be used, such as 500MB or 8GB (what the machine has)"
+    )
 
 
 def add_source(parser: argparse.ArgumentParser, *, defines: bool = True) -> None:
@@ -166,7 +192,7 @@ def weights_of(graph: Graph, options: argparse.Namespace, *names: str) -> tuple[
 
     file = weights_file(graph, options, *names)
     arrays = resolve_weights(graph, file, options.seed or 0, getattr(options, "allow_nonfinite", True))
-    say(options, f"weights: {file}" if file else f"weights: made up from seed {options.seed or 0}")
+    note(options, f"weights: {file}" if file else f"weights: made up from seed {options.seed or 0}")
     return arrays, file
 
 
@@ -267,14 +293,19 @@ def misspelt(name: str, known: Iterable[str]) -> str | None:
     return f"did you mean {close}?" if close else f"there is {', '.join(known)}" if known else None
 
 
-def say(options: argparse.Namespace, words: str) -> None:
+def note(options: argparse.Namespace, words: str) -> None:
     """Say on stderr what was decided; not with `-q`."""
     if not options.quiet:
         sys.stdout.flush()
-        print(f"upc: {words}", file=sys.stderr)
+        print(plain(f"upc: {words}"), file=sys.stderr)
 
 
 def progress(options: argparse.Namespace, words: str) -> None:
     """Say on stderr what is being done, with `-v`."""
     if options.verbose:
-        print(f"upc: {words}", file=sys.stderr)
+        print(plain(f"upc: {words}"), file=sys.stderr)
+
+
+def say(words: str) -> None:
+    """Print a line of a result. What could steer a terminal is shown, not sent."""
+    print(plain(words))

@@ -25,8 +25,9 @@ from upc.convert.layouts import channels_last, flattened, from_torch
 from upc.convert.match import Match, match
 from upc.convert.torch_file import read_pt, read_safetensors
 from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError, error
+from upc.files import open_regular
 from upc.ir import Array, Graph
-from upc.runtime.stored import identity, open_regular
+from upc.runtime.stored import identity
 
 FlattenOrder = Literal["channels_first", "channels_last"]
 

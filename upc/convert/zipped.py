@@ -27,8 +27,7 @@ def check_directory(file: BinaryIO, size: int) -> None:
         lengths += struct.unpack_from("<Q", tail, end_64 + 40)
     # Where 64 bits count, the 32 of the older record are all ones.
     lengths = [length for length in lengths if length != 0xFFFFFFFF]
-    if not lengths or max(lengths) > limits.current().archive_directory_bytes:
+    most = limits.current().archive_directory_bytes
+    if not lengths or max(lengths) > most:
         found = f"{max(lengths)} bytes" if lengths else "no end"
-        raise zipfile.BadZipFile(
-            f"its list of members has {found}, of {limits.current().archive_directory_bytes} allowed"
-        )
+        raise zipfile.BadZipFile(f"its list of members has {found}, of {most} allowed")
