@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from upc import limits
 from upc.build import compile_source
 from upc.diagnostics import EXIT_USAGE, UpcError
 from upc.files import write_atomic
@@ -116,7 +117,8 @@ def test_orthogonal_columns() -> None:
 
 
 def test_absurdly_large_weights_are_refused_unmade() -> None:
-    huge = graph("net huge {\n  input x: [100000]\n  dense(1000000)\n  output y\n}\n")
+    with limits.changed({"parameters": 1 << 40}):
+        huge = graph("net huge {\n  input x: [100000]\n  dense(1000000)\n  output y\n}\n")
     with pytest.raises(UpcError, match=r"would take 372 GiB.*\n[^$]*dense.kernel"):
         initialize(huge, 0)
 
