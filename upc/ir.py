@@ -163,6 +163,9 @@ class Value:
     shape: Shape
     dtype: str = "float32"
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # long sizes would be worked through each time
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:

@@ -136,10 +136,10 @@ def cases() -> tuple[Heavy, ...]:
         _one("4,000 layers", _net(_in_order(4000, lambda i: "relu()"))),
         _one("4,000 named layers", _net(_in_order(4000, lambda i: f"relu() as v{i}"))),
         _one("4,000 convolutions", _net(_in_order(4000, lambda i: "conv2d(3, 1)"))),
-        _one("9,999 layers by repeat", _net("  repeat 9999 { conv2d(3, 3, padding=same) }")),
-        _one("9,999 layers by nested repeats", _net("  repeat 33 { repeat 303 { leaky_relu(0.1) } }")),
-        _one("9,990 layers of free size", _net("  repeat 9990 { conv2d(3, 3) }", "H, W, 3")),
-        _one("3,000 joins of one value", _net("  relu() as s\n  repeat 3000 { add(s) relu() }", "H, W, 3")),
+        _one("4,999 layers by repeat", _net("  repeat 4999 { conv2d(3, 3, padding=same) }")),
+        _one("4,999 layers by nested repeats", _net("  repeat 33 { repeat 151 { leaky_relu(0.1) } }")),
+        _one("4,990 layers of free size", _net("  repeat 4990 { conv2d(3, 3) }", "H, W, 3")),
+        _one("2,490 joins of one value", _net("  relu() as s\n  repeat 2490 { add(s) relu() }", "H, W, 3")),
         _one("3,000 unused layers", _net("  repeat 3000 { relu() }\n  from x { dropout(0.1) }")),
         _one("3,000 dead branches", _net(_in_order(3000, lambda i: "from x { relu() }") + "\n  relu()")),
         _one("concatenated 1,000 times", _net("  repeat 600 { concatenate(x) }", "8, 6, 3")),
@@ -173,11 +173,11 @@ def cases() -> tuple[Heavy, ...]:
             "max_pooling2d(4093) of a free size",
             _net("  relu() as s\n  max_pooling2d(1021)\n  up_sampling2d(1021)\n  add(s)", "H, W, 1"),
         ),
-        _one("a block 60 deep", _nested(60, 9000)),
+        _one("a block 60 deep", _nested(60, 4900)),
         _one(
             "blocks that double",
-            "".join(f"block b{i}() {{ b{i + 1}() b{i + 1}() }}\n" for i in range(13))
-            + "block b13() { relu() }\n"
+            "".join(f"block b{i}() {{ b{i + 1}() b{i + 1}() }}\n" for i in range(12))
+            + "block b12() { relu() }\n"
             + _net("  b0()"),
         ),
         _one(

@@ -74,7 +74,7 @@ class _Writer:
                 definitions.append(self._function(definition))
         body = self._net_body(net, items)
         text = "\n".join([body, *(d["body"] for d in definitions)])
-        helpers = [name for name in HELPERS.values() if re.search(rf"\b{name}\(", text)]
+        helpers = [name for name in HELPERS.values() if name in text and re.search(rf"\b{name}\(", text)]
         sources = [macro("keras", "helpers", name)() for name in helpers]
         for function in ("same_amounts", "pair"):
             if any(f"_{function}(" in source for source in sources):

@@ -40,24 +40,30 @@ class Names:
 
     def __init__(self, reserved: Iterable[str] = ()) -> None:
         self._taken = {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *reserved}
+        self._next: dict[str, int] = {}  # all lower numbers behind a name are taken
 
     def new(self, wanted: str) -> str:
         """The wanted name, with `_` or a number behind it where it is taken."""
         name = base = re.sub(r"\W|^(?=\d)", "_", wanted)
-        number = 2
         if name in self._taken and not name.endswith("_"):
             name = f"{base}_"
-        while name in self._taken:
-            name, number = f"{base}_{number}", number + 1
+        if name in self._taken:
+            name = self._first_free(f"{base}_")
         self._taken.add(name)
         return name
+
+    def _first_free(self, stem: str) -> str:
+        number = self._next.get(stem, 2)
+        while f"{stem}{number}" in self._taken:
+            number += 1
+        self._next[stem] = number
+        return f"{stem}{number}"
 
     def numbered(self, wanted: str, between: str = "_") -> str:
         """The wanted name, or `wanted_2`, `wanted_3` where it is taken."""
         if wanted not in self._taken:
             return self.new(wanted)
-        number = next(n for n in range(2, len(self._taken) + 3) if f"{wanted}{between}{n}" not in self._taken)
-        return self.new(f"{wanted}{between}{number}")
+        return self.new(self._first_free(f"{wanted}{between}"))
 
     def reserve(self, *names: str) -> None:
         """Keep these from being given out."""

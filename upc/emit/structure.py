@@ -75,12 +75,14 @@ def _items(nodes: Sequence[Node], depth: int, wanted: Iterable[Value]) -> tuple[
     """Group nodes by the frame at a depth; `wanted` is what must come out of all of them."""
     found: list[Item] = []
     runs = [(key, tuple(run)) for key, run in groupby(nodes, key=lambda n: _frame_key(n, depth))]
+    last = {v: i for i, (_, run) in enumerate(runs) for node in run for v in node.inputs}
+    wanted = set(wanted)
     for i, (key, run) in enumerate(runs):
         if key is None:
             found.extend(run)
             continue
-        after = {v for _, later in runs[i + 1 :] for node in later for v in node.inputs}
-        found.append(_scope(run, run[0].frames[depth], depth, after | set(wanted)))
+        made = {v for node in run for v in node.outputs}
+        found.append(_scope(run, run[0].frames[depth], depth, {v for v in made if v in wanted or last.get(v, i) > i}))
     return tuple(_loops(found, wanted))
 
 
@@ -112,14 +114,20 @@ def _block_prefix(node: Node, depth: int) -> str:
 def _loops(items: Sequence[Item], wanted: Iterable[Value]) -> Iterator[Item]:
     """Join the turns of each repeat, or lay them out one after another where they are no loop."""
     wanted = set(wanted)
-    for site, group in groupby(items, key=_turn_site):
-        run = tuple(group)
+    runs = [(site, tuple(group)) for site, group in groupby(items, key=_turn_site)]
+    uses: dict[Value, set[int]] = {}  # by which runs a value is used
+    for i, (_, run) in enumerate(runs):
+        for item in run:
+            for v in item.inputs:
+                uses.setdefault(v, set()).add(i)
+    for i, (site, run) in enumerate(runs):
         if site is None:
             yield from run
             continue
         turns = tuple(item for item in run if isinstance(item, Scope))
-        others = {v for item in items if item not in run for v in item.inputs}
-        if (loop := _loop(turns, wanted | others)) is not None:
+        made = {v for turn in turns for v in turn.outputs}
+        elsewhere = {v for v in made if v in wanted or uses.get(v, set()) - {i}}
+        if (loop := _loop(turns, elsewhere)) is not None:
             yield loop
         else:
             for turn in turns:

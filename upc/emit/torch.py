@@ -123,7 +123,7 @@ class _Writer:
                 title=document(f"PyTorch network {net_class}: {signature(self.graph, _first)}.").rstrip(),
                 doc=document(signature(self.graph, _first), 1),
                 math="import math\n" if "math." in text else "",
-                functional="import torch.nn.functional as F\n" if re.search(r"\bF\.", text) else "",
+                functional="import torch.nn.functional as F\n" if "F." in text and re.search(r"\bF\.", text) else "",
                 helpers=helpers,
                 definitions=definitions,
                 constructor=body.constructor,
@@ -372,7 +372,9 @@ def _needed(text: str) -> list[str]:
     found: dict[str, str] = {}
     while True:
         seen = "\n".join([text, *found.values()])
-        new = [name for name in _HELPERS if name not in found and re.search(rf"\b{name}\b(?!\"|')", seen)]
+        new = [
+            name for name in _HELPERS if name not in found and name in seen and re.search(rf"\b{name}\b(?!\"|')", seen)
+        ]
         if not new:
             return [found[name] for name in _HELPERS if name in found]
         found.update({name: macro("torch", "helpers", name)() for name in new})
