@@ -6,7 +6,7 @@ import builtins
 import keyword
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 WIDTH = 100
 """Longest emitted line."""
@@ -78,43 +78,42 @@ def camel(name: str) -> str:
 _OPEN, _CLOSE = "([{", ")]}"
 
 
+_SIGNS = re.compile(r"""\\.|[][(){}"',]""", re.DOTALL)
+
+
+def _signs(text: str) -> Iterator[tuple[int, str]]:
+    """The brackets and commas outside of quotes, each with its place."""
+    quote = ""
+    for found in _SIGNS.finditer(text):
+        sign = found[0]
+        if sign in "\"'":
+            quote = "" if sign == quote else quote or sign
+        elif not quote and len(sign) == 1:
+            yield found.start(), sign
+
+
 def _groups(text: str) -> list[tuple[int, int]]:
     """(start, end) of the outermost brackets, quotes respected."""
-    found, depth, start, quote, i = [], 0, 0, "", 0
-    while i < len(text):
-        c = text[i]
-        if quote:
-            i += c == "\\"
-            quote = "" if c == quote else quote
-        elif c in "\"'":
-            quote = c
-        elif c in _OPEN:
+    found, depth, start = [], 0, 0
+    for i, sign in _signs(text):
+        if sign in _OPEN:
             start = start if depth else i
             depth += 1
-        elif c in _CLOSE:
+        elif sign in _CLOSE:
             depth -= 1
             if not depth:
                 found.append((start, i))
-        i += 1
     return found
 
 
 def _items(text: str) -> list[str]:
     """What commas part at the outermost level."""
-    inside = _groups(text)
-    items, last, quote, i = [], 0, "", 0
-    while i < len(text):
-        if inside and i == inside[0][0]:
-            i = inside.pop(0)[1]
-        elif quote:
-            i += text[i] == "\\"
-            quote = "" if text[i] == quote else quote
-        elif text[i] in "\"'":
-            quote = text[i]
-        elif text[i] == ",":
+    items, last, depth = [], 0, 0
+    for i, sign in _signs(text):
+        depth += (sign in _OPEN) - (sign in _CLOSE)
+        if sign == "," and not depth:
             items.append(text[last:i].strip())
             last = i + 1
-        i += 1
     return [*items, text[last:].strip()] if text[last:].strip() else items
 
 
@@ -126,8 +125,10 @@ def fit(text: str, depth: int = 0, comment: str = "") -> str:
     """
     indent = INDENT * depth
     note = f"  # {comment}" if comment else ""
+    if len(indent + text + note) <= WIDTH:
+        return indent + text + note
     groups = [(a, b) for a, b in _groups(text) if b > a + 1]
-    if len(indent + text + note) <= WIDTH or not groups:
+    if not groups:
         return indent + text + note
     start, end = max(groups, key=lambda g: g[1] - g[0])
     items = _items(text[start + 1 : end])
