@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -36,10 +37,16 @@ class Net:
     weights: Mapping[str, Array]
     target: Target
     _run: Runner
+    memory: int | None = None
+    """Bytes that a call may take; None for what the machine has."""
 
     def __call__(self, *inputs: Array) -> Array | tuple[Array, ...]:
-        check_inputs(self.graph, inputs)
-        outputs = self._run(inputs)
+        from upc.memory import check_call
+
+        sizes = check_inputs(self.graph, inputs)
+        check_call(self.graph, sizes, len(inputs[0]), self.target, self.memory)
+        with _memory_errors(self.target):
+            outputs = self._run(inputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def summary(self) -> str:
@@ -60,6 +67,8 @@ def load(
     algorithm: Algorithm = "auto",
     batch: int = 1,
     allow_nonfinite: bool = False,
+    memory: int | str | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> Net:
     """Read and build a net of a .upc file and make it runnable.
 
@@ -68,11 +77,15 @@ def load(
     <net>.safetensors beside that of the net is taken, and where there is none the seed 0. `algorithm` says where
     Numba's convolutions may trade a few bits for speed: "exact" nowhere, "fast" wherever they can, "auto" where it
     pays in calls of `batch` images. Calls may have any number of images. Weights that are NaN or infinite are refused
-    without `allow_nonfinite`.
+    without `allow_nonfinite`. `memory` is what weights, and later each call, may take, in bytes or as "500MB";
+    without it, what the machine and its control groups leave. `limits` changes those of `upc.limits` by name.
 
-    Errors: UpcError for a wrong source, wrong weights or a framework that is missing.
+    Errors: UpcError for a wrong source, wrong weights, too little memory or a framework that is missing; ValueError
+    for a limit or an amount of memory that is none.
     """
-    with _LOADING:
+    from upc.limits import changed
+
+    with _LOADING, changed(limits or {}):
         from upc import pipeline
 
         graph = pipeline.graph(pipeline.tree(pipeline.read(fspath(path))), net, defines)
@@ -86,6 +99,7 @@ def load(
             algorithm=algorithm,
             batch=batch,
             allow_nonfinite=allow_nonfinite,
+            memory=memory,
         )
 
 
@@ -98,13 +112,34 @@ def load_graph(
     algorithm: Algorithm = "auto",
     batch: int = 1,
     allow_nonfinite: bool = False,
+    memory: int | str | None = None,
 ) -> Net:
     """As `load`, of a graph already built."""
+    from upc.limits import amount
+    from upc.memory import check_weights
+
+    most = amount(memory) if isinstance(memory, str) else memory
     if target not in get_args(Target):
         raise ValueError(f"target is one of {', '.join(get_args(Target))}, not {target!r}")
     with _LOADING:
+        check_weights(graph, target, most)
         arrays = resolve_weights(graph, weights, seed, allow_nonfinite)
-        return Net(graph, arrays, target, _RUNNERS[target](graph, arrays, algorithm, batch))
+        with _memory_errors(target):
+            return Net(graph, arrays, target, _RUNNERS[target](graph, arrays, algorithm, batch), most)
+
+
+@contextmanager
+def _memory_errors(target: str) -> Iterator[None]:
+    """Let a framework's own error of memory that it did not get be Python's."""
+    try:
+        yield
+    except Exception as problem:
+        said = f"{type(problem).__name__} {problem}".lower()
+        if target in ("keras", "torch") and any(
+            words in said for words in ("can't allocate", "cannot allocate", "out of memory", "resourceexhausted")
+        ):
+            raise MemoryError(f"{target} did not get the memory that it asked for") from None
+        raise
 
 
 def weights_beside(graph: Graph, *names: str) -> Path | None:
@@ -129,8 +164,8 @@ def resolve_weights(
     return canonical.load(weights, graph, allow_nonfinite=allow_nonfinite)
 
 
-def check_inputs(graph: Graph, inputs: Sequence[Array]) -> None:
-    """Raise UpcError, saying what the net takes, where arrays are not that."""
+def check_inputs(graph: Graph, inputs: Sequence[Array]) -> dict[str, int]:
+    """The free sizes' values. Raises UpcError, saying what the net takes, where arrays are not that."""
     import numpy as np
 
     from upc.demands import check_sizes
@@ -156,7 +191,7 @@ def check_inputs(graph: Graph, inputs: Sequence[Array]) -> None:
     if len(set(batches.values())) > 1:
         listed = ", ".join(f"{name} {count}" for name, count in batches.items())
         raise refuse(f"all inputs must have the same batch size, got {listed}")
-    check_sizes(graph, {value.name: array.shape[1:] for value, array in zip(graph.inputs, inputs, strict=True)})
+    return check_sizes(graph, {value.name: array.shape[1:] for value, array in zip(graph.inputs, inputs, strict=True)})
 
 
 def _reference(graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm, batch: int) -> Runner:

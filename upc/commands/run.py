@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import argparse
 import io
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
+from upc import memory
+from upc.arrays import read_array
 from upc.commands import shared
 from upc.ir import Array, Graph, Value
 from upc.shape import names_of, show
@@ -33,7 +36,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="x.npy, a picture or latent",
     )
     parser.add_argument("-o", dest="output", metavar="FILE", help="write the result: .npy, .npz or .png")
-    parser.add_argument("-n", dest="count", type=int, default=16, metavar="N", help="how many for latent (16)")
+    shared.add_memory(parser)
+    parser.add_argument(
+        "-n", dest="count", type=shared.positive, default=16, metavar="N", help="how many for latent (16)"
+    )
     parser.add_argument(
         "--target", choices=(*shared.TARGETS, "reference"), default="numba", help="what computes it (numba)"
     )
@@ -46,18 +52,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from upc.files import write_atomic
-    from upc.load import load_graph
+    from upc.load import check_inputs, load_graph
 
-    if options.count < 1:
-        raise shared.usage(f"-n is at least 1, not {options.count}")
     suffix = Path(options.output).suffix.lower() if options.output else ""
     if options.output and suffix not in (".npy", ".npz", ".png"):
         raise shared.usage(f"cannot write {options.output}", hint="its name ends in .npy, .npz or .png")
     graph = shared.read_graph(options)
     given = _by_input(graph, options.inputs)
     arrays = [_array(value, text, options) for value, text in zip(graph.inputs, given, strict=True)]
+    # Asked before weights are made and code is compiled.
+    memory.check_call(graph, check_inputs(graph, arrays), len(arrays[0]), options.target, options.memory)
+    memory.check_weights(graph, options.target, options.memory)
     weights, _ = shared.weights_of(graph, options)
-    net = load_graph(graph, target=options.target, weights=weights, algorithm=options.algorithm, allow_nonfinite=True)
+    net = load_graph(
+        graph,
+        target=options.target,
+        weights=weights,
+        algorithm=options.algorithm,
+        allow_nonfinite=True,
+        memory=options.memory,
+    )
     result = net(*arrays)
     outputs = result if isinstance(result, tuple) else (result,)
     for output, values in zip(graph.outputs, outputs, strict=True):
@@ -94,7 +108,6 @@ def _by_input(graph: Graph, given: list[str]) -> list[str]:
 
 def _array(value: Value, given: str, options: argparse.Namespace) -> Array:
     """The batch that the user means."""
-    from upc.files import open_regular
     from upc.pictures import SUFFIXES, read_picture
 
     if given == LATENT:
@@ -105,6 +118,10 @@ def _array(value: Value, given: str, options: argparse.Namespace) -> Array:
                 hint="give a picture or an .npy file",
             )
         shape = (options.count, *value.shape)
+        # Drawn in double precision, then rounded.
+        memory.check(
+            12 * prod(shape), options.memory, lambda: f"{options.count:,} latents of shape {show(value.shape)}"
+        )
         return np.random.RandomState(options.seed or 0).standard_normal(shape).astype(np.float32)
     path = Path(given)
     if path.suffix.lower() in SUFFIXES:
@@ -116,16 +133,8 @@ def _array(value: Value, given: str, options: argparse.Namespace) -> Array:
         return read_picture(path, channels)[np.newaxis]
     if path.suffix.lower() != ".npy":
         raise shared.usage(f"cannot tell what {given} is", hint="an .npy file, a picture (.png, .jpg) or latent")
-    try:
-        with open_regular(path) as file:
-            array = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError) as problem:
-        raise shared.usage(f"{given} is not an .npy file of numbers") from problem
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-        kind = getattr(array, "dtype", "an archive")
-        raise shared.usage(f"{given} holds {kind}; the net takes float32", hint="save it with astype(np.float32)")
-    batch = array[np.newaxis] if array.ndim == len(value.shape) else array
-    return np.ascontiguousarray(batch, np.float32)
+    array = read_array(path, options.memory)
+    return array[np.newaxis] if array.ndim == len(value.shape) else array
 
 
 def _content(name: str, suffix: str, graph: Graph, outputs: tuple[Array, ...]) -> bytes:

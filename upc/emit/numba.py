@@ -22,7 +22,7 @@ from upc.shape import Dim, Shape, show
 
 RUNTIME = (
     *("steps", "subroutine", "vectors", "layout", "registers", "tile", "finishing", "team"),
-    *("files", "cores", "vault", "cache"),
+    *("files", "cores", "memory", "vault", "cache"),
     *("epilogue", "patches", "phases", "tiling", "rows", "convolution", "minimal", "filtering"),
     *("drive", "moving", "windows", "normalizing", "network", "stored", "net"),
 )

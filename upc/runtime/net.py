@@ -31,6 +31,7 @@ from upc.runtime.drive import (
     worker,
 )
 from upc.runtime.layout import Weights, aligned
+from upc.runtime.memory import require_memory
 from upc.runtime.network import MOST_IMAGES, Geometry, Network
 from upc.runtime.stored import WeightsFile, take_weights
 from upc.runtime.team import JOB, Team
@@ -193,7 +194,10 @@ class Net:
         results = self.network.shapes(**free)
         floats = (*(prod(shape[1:]) for shape in given), *(prod(shape) for shape in results))
         shapes = tuple((batch, *shape) for shape in results)
-        return Call(batch, shapes, floats, self._geometry(free, max(batch, 1)))
+        geometry = self._geometry(free, max(batch, 1))
+        needed = 4 * (geometry.arena + sum(map(prod, shapes)))
+        require_memory(needed, f"{self.network.name} called with {', '.join(map(_shape_text, given))}")
+        return Call(batch, shapes, floats, geometry)
 
     def _geometry(self, free: dict[str, int], batch: int) -> Geometry:
         images = min(1 << (batch - 1).bit_length(), MOST_IMAGES)
