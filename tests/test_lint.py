@@ -10,7 +10,7 @@ import pytest
 from upc.build import compile_source, load_graph
 from upc.diagnostics import Diagnostic
 from upc.layers import construct
-from upc.lint import lint, overlap_map
+from upc.lint import _is_even, _taps, lint, overlap_map
 from upc.source import Source
 
 OK = Path(__file__).parent / "corpus" / "ok"
@@ -100,3 +100,12 @@ def test_a_block_used_thrice_is_reported_once() -> None:
 
 def test_language_examples_are_clean() -> None:
     assert lint(load_graph(OK / "dcgan_faces.upc")) == []
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 6, 8, 12])
+def test_taps_are_counted_without_trying_each(kernel, stride, dilation):
+    reach = [sum((tap * dilation - phase) % stride == 0 for tap in range(kernel)) for phase in range(stride)]
+    assert [_taps(kernel, stride, dilation, phase) for phase in range(stride)] == reach
+    assert _is_even(kernel, stride, dilation) == (len(set(reach)) == 1)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import gcd
 
 from upc.demands import explain_demands, solve
 from upc.diagnostics import Diagnostic
 from upc.ir import Graph, Node
 from upc.layers import Concatenate, ConvTranspose
 from upc.shape import window_span
+
+_PHASES_SHOWN = 16
 
 
 def lint(graph: Graph, warnings: Iterable[Diagnostic] = ()) -> list[Diagnostic]:
@@ -36,24 +39,34 @@ def overlap_map(kernel: int, stride: int, n: int, dilation: int = 1) -> tuple[in
     return tuple(counts)
 
 
-def _period(kernel: int, stride: int, dilation: int) -> tuple[int, ...]:
-    """The taps that reach pixels far from the edges, over one stride."""
-    return tuple(sum((tap * dilation - phase) % stride == 0 for tap in range(kernel)) for phase in range(stride))
+def _taps(kernel: int, stride: int, dilation: int, phase: int) -> int:
+    """The taps that reach the pixels of one phase far from the edges: those with tap * dilation = phase mod stride."""
+    common = gcd(dilation, stride)
+    if phase % common:
+        return 0
+    every = stride // common
+    first = phase // common * pow(dilation // common, -1, every) % every
+    return max(0, -((first - kernel) // every))
+
+
+def _is_even(kernel: int, stride: int, dilation: int) -> bool:
+    """Whether as many taps reach every phase."""
+    return gcd(dilation, stride) == 1 and kernel % stride == 0
 
 
 def _uneven_overlap(node: Node, layer: ConvTranspose) -> list[Diagnostic]:
     """Uneven overlap draws a checkerboard (Odena et al. 2016, doi:10.23915/distill.00003)."""
     for kernel, stride, dilation in zip(layer.kernel_size, layer.strides, layer.dilation_rate, strict=True):
-        taps = _period(kernel, stride, dilation)
-        if len(set(taps)) == 1:
+        if _is_even(kernel, stride, dilation):
             continue
-        pattern = ",".join(map(str, taps * 2 if stride < 5 else taps))
+        taps = [_taps(kernel, stride, dilation, phase) for phase in range(min(stride, _PHASES_SHOWN))]
+        pattern = ",".join(map(str, taps * 2 if stride < 5 else taps)) + (",..." if stride > len(taps) else "")
         dilated = f" and dilation_rate {dilation}" if dilation > 1 else ""
         message = (
             f"kernel_size {kernel} with strides {stride}{dilated} overlaps unevenly: pixels get {pattern} taps in turn"
         )
         multiples = [n for n in (kernel - kernel % stride, kernel + stride - kernel % stride) if n]
-        even = " or ".join(str(n) for n in dict.fromkeys(multiples) if len(set(_period(n, stride, dilation))) == 1)
+        even = " or ".join(str(n) for n in dict.fromkeys(multiples) if _is_even(n, stride, dilation))
         resized = "`up_sampling2d` and a `conv2d` draw no checkerboard"
         hint = f"kernel_size={even} overlaps evenly; {resized}" if even else resized
         return [Diagnostic("L0801", message, node.span, hint, severity="warning")]
@@ -64,14 +77,15 @@ def _odd_sizes(graph: Graph) -> list[Diagnostic]:
     """Sizes that a net will not take because two of its branches would no longer fit together."""
     solutions = solve(graph.demands)
     findings = []
+    joins = [d for d in graph.demands if d.kind == "equal"]
+    nodes = {node.path: node for node in graph.nodes}
     for sentence in explain_demands(graph):
         name = sentence.split()[0]
         solution = solutions.get(name)
         if solution is None or solution.period == 1 or "must be at least" in sentence:
             continue
-        joins = [d for d in graph.demands if d.kind == "equal"]
         place = next(d for d in joins if f"line {d.span.line} " in sentence)
-        node = next(n for n in graph.nodes if n.path == place.path)
+        node = nodes[place.path]
         what = "concatenated" if isinstance(node.layer, Concatenate) else "joined"
         hint = (
             f"pad other pictures, `reflect_padding2d([[0, bottom], [0, right]])`, and crop the result; "
