@@ -1,13 +1,15 @@
-"""Runs emitted Keras source on the backend that KERAS_BACKEND names: `python keras_backend.py EVERY OFFSET`.
+"""Runs emitted Keras source on the backend that KERAS_BACKEND names: `python keras_backend.py EVERY OFFSET FORMAT`.
 
 Takes every EVERYth of the cards' examples, beginning with the OFFSETth; where that is all of them, half of
-the small nets too. Prints how many agreed with the reference; a failed assertion ends it.
+the small nets too. FORMAT is the data format that Keras is globally set to. Prints how many agreed with the
+reference; a failed assertion ends it.
 """
 
 from __future__ import annotations
 
 import sys
 
+import keras
 from emission import (
     EXAMPLES,
     NETS,
@@ -23,7 +25,8 @@ from emission import (
 from upc.load_frameworks import load_keras
 
 
-def main(every: int, offset: int) -> None:
+def main(every: int, offset: int, data_format: str) -> None:
+    keras.config.set_image_data_format(data_format)
     agreed = 0
     for name, example in EXAMPLES[offset::every]:
         graph = example_graph(example)
@@ -42,4 +45,4 @@ def main(every: int, offset: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

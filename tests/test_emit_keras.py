@@ -79,19 +79,122 @@ def test_one_model_takes_a_single_pixel_too(text):
         assert_close(graph, expected(graph, weights, inputs), loaded(inputs))
 
 
-@pytest.mark.parametrize(("backend", "every"), [("tensorflow", 1), ("jax", 14)])
-def test_other_backends_mean_the_same(backend, every):
+def in_a_process(backend, *command, path=()):
     environment = {
         **os.environ,
         "KERAS_BACKEND": backend,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), *map(str, path)]),
         "CUDA_VISIBLE_DEVICES": "",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-    command = [sys.executable, str(ROOT / "tests" / "keras_backend.py"), str(every), "0"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("backend", "every", "data_format"), [("tensorflow", 1, "channels_first"), ("jax", 14, "channels_last")]
+)
+def test_other_backends_mean_the_same_whatever_the_data_format(backend, every, data_format):
+    done = in_a_process(backend, str(ROOT / "tests" / "keras_backend.py"), str(every), "0", data_format)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[-1]) >= len(EXAMPLES) // every
+
+
+@pytest.fixture
+def channels_first():
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format(before)
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[f"{e.call}-{e.shapes}" for _, e in EXAMPLES])
+def test_examples_mean_the_same_where_keras_is_set_to_channels_first(name, example, channels_first):
+    graph = example_graph(example)
+    weights, inputs = drawn_weights(graph), example_inputs(example)
+    assert_close(graph, expected(graph, weights, inputs), load_keras(graph, weights)(inputs))
+
+
+def test_the_dcgan_is_built_alike_where_keras_is_set_to_channels_first(channels_first):
+    (net,) = (net for net in NETS if net.golden == "dcgan_faces.py")
+    first = built(net.graph)
+    keras.config.set_image_data_format("channels_last")
+    assert first.get_config() == built(net.graph).get_config()
+    assert first.output_shape == (None, 64, 64, 3)
+
+
+LOADING = """
+import importlib, sys
+from pathlib import Path
+import keras, numpy as np
+
+folder, imported = Path(sys.argv[1]), sys.argv[2] == "imported"
+for path in sorted(folder.glob("*.keras")):
+    keras.saving.get_custom_objects().clear()
+    if imported:
+        importlib.import_module(path.stem)
+    arrays = np.load(path.with_suffix(".npz"))
+    inputs = [arrays[key] for key in arrays if key.startswith("x")]
+    (result,) = keras.tree.flatten(keras.saving.load_model(path)(inputs[0] if len(inputs) == 1 else inputs))
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(result), arrays["y"])
+    print(path.stem)
+"""
+
+
+def save_all(folder, graphs):
+    """Models, modules, inputs and results of nets, each under its number."""
+    for number, graph in enumerate(graphs):
+        weights, inputs = drawn_weights(graph), drawn_inputs(graph)
+        loaded = load_keras(graph, weights)
+        (folder / f"net_{number}.py").write_text(emitted(graph))
+        loaded.model.save(folder / f"net_{number}.keras")
+        np.savez(folder / f"net_{number}.npz", y=loaded(inputs)[0], **{f"x{i}": x for i, x in enumerate(inputs)})
+
+
+def test_a_saved_model_loads_where_only_the_emitted_module_is_imported(tmp_path):
+    free = "net free { input x: [H, W, 2] depthwise_conv2d(3, strides=2, padding=same, dilation_rate=2) output y }"
+    chosen = {}
+    for graph in [compiled(free), *(example_graph(example) for _, example in EXAMPLES)]:
+        text = emitted(graph)
+        for name in keras_spelling.HELPERS.values():
+            if f"class {name}" in text:
+                assert "Import this module before you load a saved model" in text
+                chosen.setdefault(name, []).append(graph)
+    assert set(chosen) == set(keras_spelling.HELPERS.values())
+    graphs = [graph for found in chosen.values() for graph in found[::3]]
+    save_all(tmp_path, graphs)
+    done = in_a_process("torch", "-c", LOADING, str(tmp_path), "imported", path=[tmp_path])
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == len(graphs)
+
+
+OF_KERAS_ALONE = [
+    "clip(0, 1)",
+    "maximum(-0.25) clip(-1, 0.25) minimum(0.125)",
+    "as e relu() maximum(e, 0.125) minimum(e, 0.75) maximum(e) maximum(0.25)",
+    "gelu() gelu(approximate=true) gelu()",
+    "slice(1, 3) slice(0, 1)",
+    "split(2) as a, b concatenate(a)",
+    "conv2d(4, 3, strides=2) conv2d_transpose(2, 3, strides=2, padding=1) flatten() dense(3)",
+]
+
+
+def test_a_saved_model_of_layers_that_keras_has_loads_anywhere(tmp_path):
+    graphs = [compiled(f"net n {{ input x: [7, 6, 4] {text} output y }}") for text in OF_KERAS_ALONE]
+    assert not any("class" in emitted(graph) for graph in graphs)
+    save_all(tmp_path, graphs)
+    done = in_a_process("torch", "-c", LOADING, str(tmp_path), "nothing imported")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == len(graphs)
+
+
+@pytest.mark.parametrize("word", keras_spelling.OPERATIONS)
+def test_an_input_may_be_called_as_an_operation(word):
+    """Keras numbers its operations, so that this only fails where the numbers begin: after `clear_session`."""
+    layers = "split(2) as a, b concatenate(a) slice(1, 3) clip(0, 1) gelu() gelu(approximate=true)"
+    graph = compiled(f"net n {{ input {word}: [3, 4] {layers} output y }}")
+    weights, inputs = drawn_weights(graph), drawn_inputs(graph)
+    keras.backend.clear_session()
+    assert_close(graph, expected(graph, weights, inputs), load_keras(graph, weights)(inputs))
 
 
 @pytest.mark.parametrize("net", NETS, ids=identify)
@@ -261,5 +364,5 @@ def test_chains_are_sequential_with_blocks_as_lists_and_repeats_as_loops():
 
 def test_branches_are_functional():
     text = emitted(compiled("net n { input x: [2, 2, 8] as e conv2d(8, 1) add(x) output y }".replace(" as e", "")))
-    assert 'y = layers.Conv2D(8, 1, name="conv2d")(x)' in text
+    assert 'y = layers.Conv2D(8, 1, data_format="channels_last", name="conv2d")(x)' in text
     assert 'return keras.Model(x, y, name="n")' in text

@@ -22,7 +22,7 @@ from upc.emit.common import (
     unsupported,
 )
 from upc.emit.definitions import Definition, Definitions, LayerItem, LoopItem, Resolved, Step, UseItem, used
-from upc.emit.keras_spelling import HELPERS, spell
+from upc.emit.keras_spelling import HELPERS, OPERATIONS, spell
 from upc.emit.layout import INDENT, Code, Names, fit, literal
 from upc.emit.structure import Scope, scopes
 from upc.ir import Graph, Node, Value
@@ -125,7 +125,7 @@ class _Writer:
 
     def _input(self, value: Value, paths: set[str]) -> str:
         name = value.name
-        while name in paths:
+        while name in paths or re.fullmatch(rf"({'|'.join(OPERATIONS)})(_\d+)?", name):
             name += "-input"
         shape = tuple(None if isinstance(dim, Size) else dim for dim in value.shape)
         return f"keras.Input({literal(shape)}, name={literal(name)})"

@@ -7,7 +7,7 @@ is always written.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
+from math import inf, prod
 from typing import Any
 
 from upc.emit.common import CannotSay, Unsupported, compact, difference, free_axes
@@ -78,9 +78,12 @@ HELPERS = {
     "resampling": "Resampling2D",
     "pixel_shuffle": "PixelShuffle2D",
     "pixel_unshuffle": "PixelUnshuffle2D",
-    "clip": "Clip",
 }
 """Rows of the table that need a layer Keras does not have, and its class in `helpers.j2`."""
+
+
+OPERATIONS = ("clip", "gelu", "get_item", "split")
+"""Rows that are operations, which Keras gives these names and numbers: nothing else may be called so."""
 
 
 def spell(node: Node) -> Steps:
@@ -294,13 +297,18 @@ def _prelu(layer: PRelu, node: Node) -> Steps:
 
 
 def _gelu(layer: Gelu, node: Node) -> Steps:
-    if layer.approximate:
-        return (Step("gelu_tanh", layer=False),)
-    return (Step("activation", {"activation": "gelu"}),)
+    # As an operation in both forms: Keras names it `gelu`, which no layer beside it may be called then.
+    return (Step("gelu", {"approximate": layer.approximate}, layer=False),)
 
 
 def _activation(layer: Layer, node: Node) -> Steps:
     return (Step("activation", {"activation": layer.name}),)
+
+
+def _bounded(low: float | None, high: float | None) -> Steps:
+    """Keras's own operation: a saved model then loads where nothing of ours is known."""
+    fields = {"min_value": -inf if low is None else low, "max_value": inf if high is None else high}
+    return (Step("clip", fields, layer=False),)
 
 
 def _merge(macro: str) -> Spelling:
@@ -313,9 +321,8 @@ def _merge(macro: str) -> Spelling:
             return joined
         suffix = "constants" if joined else ""
         if macro in ("maximum", "minimum"):
-            bounds = (max(constants), None) if macro == "maximum" else (None, min(constants))
-            fields = dict(zip(("min_value", "max_value"), bounds, strict=True))
-            return (*joined, Step("clip", fields, suffix=suffix))
+            low, high = (max(constants), None) if macro == "maximum" else (None, min(constants))
+            return (*joined, *_bounded(low, high))
         scale, offset = 1.0, None
         if macro == "multiply":
             scale = prod(constants)
@@ -363,7 +370,9 @@ def _fields(macro: str, *names: str, **renamed: str) -> Spelling:
 SPELLINGS: dict[type[Layer], Spelling | Unsupported] = {
     Dense: _dense,
     Reshape: _fields("reshape", "target"),
-    Flatten: _fields("flatten"),
+    Flatten: lambda layer, node: (
+        Step("flatten", {"data_format": "channels_last" if len(node.input_shapes[0]) > 1 else None}),
+    ),
     Permute: _fields("permute", "dims"),
     Conv: _conv,
     DepthwiseConv: _depthwise_conv,
@@ -395,7 +404,7 @@ SPELLINGS: dict[type[Layer], Spelling | Unsupported] = {
     HardSigmoid: _activation,
     HardSwish: _activation,
     Softmax: _fields("softmax", "axis"),
-    Clip: _fields("clip", "min_value", "max_value"),
+    Clip: lambda layer, node: _bounded(layer.min_value, layer.max_value),
     Dropout: _fields("dropout", "rate"),
     Rescaling: lambda layer, node: (Step("rescaling", {"scale": layer.scale, "offset": _unless(layer.offset, 0.0)}),),
     Add: _merge("add"),

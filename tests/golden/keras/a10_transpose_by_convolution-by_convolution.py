@@ -21,11 +21,16 @@ def build_by_convolution() -> keras.Sequential:
         [
             keras.Input((2, 2, 1), name="patch"),
             layers.Conv2DTranspose(  # line 12
-                1, 1, use_bias=False, kernel_initializer="ones", name="conv2d_transpose"
+                1,
+                1,
+                data_format="channels_last",
+                use_bias=False,
+                kernel_initializer="ones",
+                name="conv2d_transpose",
             ),
-            layers.Cropping2D(0, name="cropping2d"),  # line 13
-            layers.ZeroPadding2D(2, name="zero_padding2d"),  # line 14
-            layers.Conv2D(1, 3, name="conv2d"),  # line 15
+            layers.Cropping2D(0, data_format="channels_last", name="cropping2d"),  # line 13
+            layers.ZeroPadding2D(2, data_format="channels_last", name="zero_padding2d"),  # line 14
+            layers.Conv2D(1, 3, data_format="channels_last", name="conv2d"),  # line 15
         ],
         name="by_convolution",
     )

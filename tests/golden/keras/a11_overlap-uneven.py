@@ -21,7 +21,13 @@ def build_uneven() -> keras.Sequential:
         [
             keras.Input((5, 5, 1), name="ones"),
             layers.Conv2DTranspose(  # line 6
-                1, 3, strides=2, use_bias=False, kernel_initializer="ones", name="conv2d_transpose"
+                1,
+                3,
+                strides=2,
+                data_format="channels_last",
+                use_bias=False,
+                kernel_initializer="ones",
+                name="conv2d_transpose",
             ),
         ],
         name="uneven",

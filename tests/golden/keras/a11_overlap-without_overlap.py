@@ -21,7 +21,13 @@ def build_without_overlap() -> keras.Sequential:
         [
             keras.Input((5, 5, 1), name="ones"),
             layers.Conv2DTranspose(  # line 18
-                1, 2, strides=2, use_bias=False, kernel_initializer="ones", name="conv2d_transpose"
+                1,
+                2,
+                strides=2,
+                data_format="channels_last",
+                use_bias=False,
+                kernel_initializer="ones",
+                name="conv2d_transpose",
             ),
         ],
         name="without_overlap",

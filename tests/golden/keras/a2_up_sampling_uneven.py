@@ -20,7 +20,9 @@ def build_up_sampling_uneven() -> keras.Sequential:
     return keras.Sequential(
         [
             keras.Input((2, 2, 1), name="image"),
-            layers.UpSampling2D((2, 3), interpolation="nearest", name="up_sampling2d"),  # line 5
+            layers.UpSampling2D(  # line 5
+                (2, 3), interpolation="nearest", data_format="channels_last", name="up_sampling2d"
+            ),
         ],
         name="up_sampling_uneven",
     )

@@ -4,6 +4,7 @@ Emitted by upc 0.0.0 from a6_transpose_sizes.upc, whose lines the comments name.
 sha256 6c56517a4c443db55db5aa3e14bbc3ec4e729f7abd4fe82d66a8cf4b9d1dae80
 
 Channels last. A layer is named after its place in the source, with `-` for the dots of a path.
+Import this module before you load a saved model: it has layers that Keras does not have.
 """
 
 from __future__ import annotations
@@ -80,7 +81,11 @@ class TransposedConvolution2D(keras.layers.Layer):
             part = slice(start, start + inputs)
             parts.append(
                 ops.conv_transpose(
-                    x[..., part], kernel[..., part], strides=self.strides, padding="valid"
+                    x[..., part],
+                    kernel[..., part],
+                    strides=self.strides,
+                    padding="valid",
+                    data_format="channels_last",
                 )
             )
         y = ops.concatenate(parts, axis=-1)

@@ -21,7 +21,12 @@ def build_same_size() -> keras.Sequential:
         [
             keras.Input((7, 7, 1), name="image"),
             layers.Conv2DTranspose(  # line 8
-                1, 4, strides=3, padding="same", name="conv2d_transpose"
+                1,
+                4,
+                strides=3,
+                padding="same",
+                data_format="channels_last",
+                name="conv2d_transpose",
             ),
         ],
         name="same_size",

@@ -20,7 +20,9 @@ def build_valid_size() -> keras.Sequential:
     return keras.Sequential(
         [
             keras.Input((7, 7, 1), name="image"),
-            layers.Conv2DTranspose(1, 4, strides=3, name="conv2d_transpose"),  # line 14
+            layers.Conv2DTranspose(  # line 14
+                1, 4, strides=3, data_format="channels_last", name="conv2d_transpose"
+            ),
         ],
         name="valid_size",
     )

@@ -20,7 +20,7 @@ def build_convolution() -> keras.Sequential:
     return keras.Sequential(
         [
             keras.Input((4, 4, 1), name="image"),
-            layers.Conv2D(1, 3, name="conv2d"),  # line 6
+            layers.Conv2D(1, 3, data_format="channels_last", name="conv2d"),  # line 6
         ],
         name="convolution",
     )

@@ -20,7 +20,9 @@ def build_transposed() -> keras.Sequential:
     return keras.Sequential(
         [
             keras.Input((2, 2, 1), name="patch"),
-            layers.Conv2DTranspose(1, 3, name="conv2d_transpose"),  # line 12
+            layers.Conv2DTranspose(  # line 12
+                1, 3, data_format="channels_last", name="conv2d_transpose"
+            ),
         ],
         name="transposed",
     )

@@ -20,7 +20,9 @@ def build_transpose_strided() -> keras.Sequential:
     return keras.Sequential(
         [
             keras.Input((2, 2, 1), name="patch"),
-            layers.Conv2DTranspose(1, 3, strides=2, name="conv2d_transpose"),  # line 5
+            layers.Conv2DTranspose(  # line 5
+                1, 3, strides=2, data_format="channels_last", name="conv2d_transpose"
+            ),
         ],
         name="transpose_strided",
     )

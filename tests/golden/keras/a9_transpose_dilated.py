@@ -4,6 +4,7 @@ Emitted by upc 0.0.0 from a9_transpose_dilated.upc, whose lines the comments nam
 sha256 584d9b9f644f8c8b011bbdb96557c4fd1190d35e148425352677deed029e6ae0
 
 Channels last. A layer is named after its place in the source, with `-` for the dots of a path.
+Import this module before you load a saved model: it has layers that Keras does not have.
 """
 
 from __future__ import annotations
@@ -80,7 +81,11 @@ class TransposedConvolution2D(keras.layers.Layer):
             part = slice(start, start + inputs)
             parts.append(
                 ops.conv_transpose(
-                    x[..., part], kernel[..., part], strides=self.strides, padding="valid"
+                    x[..., part],
+                    kernel[..., part],
+                    strides=self.strides,
+                    padding="valid",
+                    data_format="channels_last",
                 )
             )
         y = ops.concatenate(parts, axis=-1)

@@ -22,8 +22,12 @@ def build_up_then_convolve() -> keras.Sequential:
             keras.Input((100,), name="z"),
             layers.Dense(3200, name="dense"),  # line 5
             layers.Reshape((5, 5, 128), name="reshape"),  # line 6
-            layers.UpSampling2D(2, interpolation="nearest", name="up_sampling2d"),  # line 7
-            layers.Conv2D(1, 3, padding="same", name="conv2d"),  # line 8
+            layers.UpSampling2D(  # line 7
+                2, interpolation="nearest", data_format="channels_last", name="up_sampling2d"
+            ),
+            layers.Conv2D(  # line 8
+                1, 3, padding="same", data_format="channels_last", name="conv2d"
+            ),
         ],
         name="up_then_convolve",
     )

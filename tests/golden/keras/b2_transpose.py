@@ -23,7 +23,12 @@ def build_transpose() -> keras.Sequential:
             layers.Dense(3200, name="dense"),  # line 5
             layers.Reshape((5, 5, 128), name="reshape"),  # line 6
             layers.Conv2DTranspose(  # line 7
-                1, 3, strides=2, padding="same", name="conv2d_transpose"
+                1,
+                3,
+                strides=2,
+                padding="same",
+                data_format="channels_last",
+                name="conv2d_transpose",
             ),
         ],
         name="transpose",

@@ -19,7 +19,12 @@ def up(name: str) -> list[keras.Layer]:
     """Block `up`."""
     return [
         layers.Conv2DTranspose(  # line 4
-            128, 5, padding="same", use_bias=False, name=f"{name}-conv2d_transpose"
+            128,
+            5,
+            padding="same",
+            data_format="channels_last",
+            use_bias=False,
+            name=f"{name}-conv2d_transpose",
         ),
         layers.BatchNormalization(  # line 5
             momentum=0.99, epsilon=0.001, name=f"{name}-batch_normalization"
@@ -32,7 +37,13 @@ def up_2(name: str) -> list[keras.Layer]:
     """Block `up`."""
     return [
         layers.Conv2DTranspose(  # line 4
-            64, 5, strides=2, padding="same", use_bias=False, name=f"{name}-conv2d_transpose"
+            64,
+            5,
+            strides=2,
+            padding="same",
+            data_format="channels_last",
+            use_bias=False,
+            name=f"{name}-conv2d_transpose",
         ),
         layers.BatchNormalization(  # line 5
             momentum=0.99, epsilon=0.001, name=f"{name}-batch_normalization"
@@ -59,6 +70,7 @@ def build_dcgan_digits() -> keras.Sequential:
                 5,
                 strides=2,
                 padding="same",
+                data_format="channels_last",
                 activation="tanh",
                 use_bias=False,
                 name="conv2d_transpose",

@@ -19,7 +19,12 @@ def up(filters: int, name: str) -> list[keras.Layer]:
     """Block `up`."""
     return [
         layers.Conv2DTranspose(  # line 4
-            filters, 4, strides=2, padding="same", name=f"{name}-conv2d_transpose"
+            filters,
+            4,
+            strides=2,
+            padding="same",
+            data_format="channels_last",
+            name=f"{name}-conv2d_transpose",
         ),
         layers.LeakyReLU(negative_slope=0.2, name=f"{name}-leaky_relu"),  # line 5
         layers.BatchNormalization(  # line 6
@@ -35,7 +40,7 @@ def build_dcgan_faces() -> keras.Sequential:
         layers.Dense(8192, name="dense"),  # line 11
         layers.Reshape((4, 4, 512), name="reshape"),  # line 12
         layers.Conv2DTranspose(  # line 13
-            256, 4, strides=2, padding="same", name="conv2d_transpose"
+            256, 4, strides=2, padding="same", data_format="channels_last", name="conv2d_transpose"
         ),
         layers.BatchNormalization(  # line 14
             momentum=0.99, epsilon=0.001, name="batch_normalization"
@@ -46,7 +51,13 @@ def build_dcgan_faces() -> keras.Sequential:
         stack += up(filters, name=name)  # line 16
     stack += [
         layers.Conv2DTranspose(  # line 17
-            3, 4, strides=2, padding="same", activation="sigmoid", name="conv2d_transpose_1"
+            3,
+            4,
+            strides=2,
+            padding="same",
+            data_format="channels_last",
+            activation="sigmoid",
+            name="conv2d_transpose_1",
         ),
     ]
     return keras.Sequential(stack, name="dcgan_faces")

@@ -19,7 +19,12 @@ def up(filters: int, name: str) -> list[keras.Layer]:
     """Block `up`."""
     return [
         layers.Conv2DTranspose(  # line 4
-            filters, 5, strides=2, padding="same", name=f"{name}-conv2d_transpose"
+            filters,
+            5,
+            strides=2,
+            padding="same",
+            data_format="channels_last",
+            name=f"{name}-conv2d_transpose",
         ),
         layers.BatchNormalization(  # line 5
             momentum=0.99, epsilon=0.001, name=f"{name}-batch_normalization"
@@ -43,7 +48,13 @@ def build_dcgan_paper() -> keras.Sequential:
         stack += up(filters, name=name)  # line 15
     stack += [
         layers.Conv2DTranspose(  # line 16
-            3, 5, strides=2, padding="same", activation="tanh", name="conv2d_transpose"
+            3,
+            5,
+            strides=2,
+            padding="same",
+            data_format="channels_last",
+            activation="tanh",
+            name="conv2d_transpose",
         ),
     ]
     return keras.Sequential(stack, name="dcgan_paper")

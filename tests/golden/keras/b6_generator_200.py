@@ -22,6 +22,7 @@ def up(filters: int, name: str) -> list[keras.Layer]:
             filters,
             2,
             strides=2,
+            data_format="channels_last",
             activation="relu",
             kernel_initializer="glorot_normal",
             name=f"{name}-conv2d_transpose",

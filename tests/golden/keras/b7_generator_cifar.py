@@ -22,10 +22,10 @@ def build_generator_cifar() -> keras.Sequential:
         layers.Dense(32768, name="dense"),  # line 5
         layers.LeakyReLU(negative_slope=0.3, name="leaky_relu"),  # line 6
         layers.Reshape((16, 16, 128), name="reshape"),  # line 7
-        layers.Conv2D(256, 5, padding="same", name="conv2d"),  # line 8
+        layers.Conv2D(256, 5, padding="same", data_format="channels_last", name="conv2d"),  # line 8
         layers.LeakyReLU(negative_slope=0.3, name="leaky_relu_1"),  # line 9
         layers.Conv2DTranspose(  # line 10
-            256, 4, strides=2, padding="same", name="conv2d_transpose"
+            256, 4, strides=2, padding="same", data_format="channels_last", name="conv2d_transpose"
         ),
         layers.LeakyReLU(negative_slope=0.3, name="leaky_relu_2"),  # line 11
     ]
@@ -34,11 +34,15 @@ def build_generator_cifar() -> keras.Sequential:
         ("conv2d_2", "leaky_relu_4"),
     ):
         stack += [
-            layers.Conv2D(256, 5, padding="same", name=conv2d),  # line 13
+            layers.Conv2D(  # line 13
+                256, 5, padding="same", data_format="channels_last", name=conv2d
+            ),
             layers.LeakyReLU(negative_slope=0.3, name=leaky_relu),  # line 14
         ]
     stack += [
-        layers.Conv2D(3, 7, padding="same", activation="tanh", name="conv2d_3"),  # line 16
+        layers.Conv2D(  # line 16
+            3, 7, padding="same", data_format="channels_last", activation="tanh", name="conv2d_3"
+        ),
     ]
     return keras.Sequential(stack, name="generator_cifar")
 

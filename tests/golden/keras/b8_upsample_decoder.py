@@ -18,9 +18,16 @@ from keras import layers
 def up(filters: int, name: str) -> list[keras.Layer]:
     """Block `up`."""
     return [
-        layers.UpSampling2D(2, interpolation="nearest", name=f"{name}-up_sampling2d"),  # line 4
+        layers.UpSampling2D(  # line 4
+            2, interpolation="nearest", data_format="channels_last", name=f"{name}-up_sampling2d"
+        ),
         layers.Conv2D(  # line 5
-            filters, 3, padding="same", activation="relu", name=f"{name}-conv2d"
+            filters,
+            3,
+            padding="same",
+            data_format="channels_last",
+            activation="relu",
+            name=f"{name}-conv2d",
         ),
     ]
 
@@ -33,7 +40,9 @@ def build_upsample_decoder() -> keras.Sequential:
             *up(128, name="up"),  # line 10
             *up(64, name="up_1"),  # line 11
             *up(32, name="up_2"),  # line 12
-            layers.Conv2D(3, 3, padding="same", activation="tanh", name="conv2d"),  # line 13
+            layers.Conv2D(  # line 13
+                3, 3, padding="same", data_format="channels_last", activation="tanh", name="conv2d"
+            ),
         ],
         name="upsample_decoder",
     )

@@ -17,7 +17,7 @@ from keras import layers
 
 def squeeze(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
     """Block `squeeze`."""
-    x = layers.Conv2D(filters, 1, name=f"{name}-conv2d")(x)  # line 10
+    x = layers.Conv2D(filters, 1, data_format="channels_last", name=f"{name}-conv2d")(x)  # line 10
     x = layers.LeakyReLU(negative_slope=0.1, name=f"{name}-leaky_relu")(x)  # line 11
     return x
 
@@ -25,7 +25,9 @@ def squeeze(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
 def residual(x: keras.KerasTensor, inner: int, kernel: int, name: str) -> keras.KerasTensor:
     """Block `residual`."""
     y = squeeze(x, inner, name=f"{name}-squeeze")  # line 4
-    y = layers.Conv2D(8, kernel, padding="same", name=f"{name}-conv2d")(y)  # line 5
+    y = layers.Conv2D(  # line 5
+        8, kernel, padding="same", data_format="channels_last", name=f"{name}-conv2d"
+    )(y)
     y = layers.Add(name=f"{name}-add")([y, x])  # line 6
     return y
 
@@ -34,22 +36,28 @@ def join(
     x: keras.KerasTensor, other: keras.KerasTensor, filters: int, name: str
 ) -> keras.KerasTensor:
     """Block `join`."""
-    x = layers.UpSampling2D(2, interpolation="nearest", name=f"{name}-up_sampling2d")(x)  # line 15
+    x = layers.UpSampling2D(  # line 15
+        2, interpolation="nearest", data_format="channels_last", name=f"{name}-up_sampling2d"
+    )(x)
     x = layers.Concatenate(axis=-1, name=f"{name}-concatenate")([x, other])  # line 16
-    x = layers.Conv2D(filters, 3, padding="same", name=f"{name}-conv2d")(x)  # line 17
+    x = layers.Conv2D(  # line 17
+        filters, 3, padding="same", data_format="channels_last", name=f"{name}-conv2d"
+    )(x)
     return x
 
 
 def build_blocks() -> keras.Model:
     """Build the network with fresh weights."""
     x = keras.Input((8, 12, 3), name="x")
-    y = layers.Conv2D(8, 3, padding="same", name="conv2d")(x)  # line 22
+    y = layers.Conv2D(  # line 22
+        8, 3, padding="same", data_format="channels_last", name="conv2d"
+    )(x)
     fine = residual(y, 4, 3, name="residual")  # line 23
-    y = layers.MaxPooling2D(2, name="max_pooling2d")(fine)  # line 24
+    y = layers.MaxPooling2D(2, data_format="channels_last", name="max_pooling2d")(fine)  # line 24
     y = residual(y, 4, 5, name="residual_1")  # line 25
     y = residual(y, 3, 3, name="residual_2")  # line 26
     full = join(y, fine, 8, name="join")  # line 27
-    y = layers.MaxPooling2D(2, name="max_pooling2d_1")(full)  # line 28
+    y = layers.MaxPooling2D(2, data_format="channels_last", name="max_pooling2d_1")(full)  # line 28
     y = join(y, full, 2, name="join_1")  # line 29
     return keras.Model(x, y, name="blocks")
 

@@ -18,9 +18,13 @@ from keras import layers
 def build_branches() -> keras.Model:
     """Build the network with fresh weights."""
     x = keras.Input((9, 7, 3), name="x")
-    trunk = layers.Conv2D(4, 3, padding="same", name="conv2d")(x)  # line 4
-    thin = layers.Conv2D(4, 1, name="conv2d_1")(x)  # line 6
-    y = layers.MaxPooling2D(3, strides=1, padding="same", name="max_pooling2d")(trunk)  # line 7
+    trunk = layers.Conv2D(  # line 4
+        4, 3, padding="same", data_format="channels_last", name="conv2d"
+    )(x)
+    thin = layers.Conv2D(4, 1, data_format="channels_last", name="conv2d_1")(x)  # line 6
+    y = layers.MaxPooling2D(  # line 7
+        3, strides=1, padding="same", data_format="channels_last", name="max_pooling2d"
+    )(trunk)
     side = layers.Add(name="add")([thin, y])  # line 8
     y = layers.ReLU(name="relu")(trunk)  # line 10
     y = layers.Concatenate(axis=-1, name="concatenate")([y, side, thin])  # line 11

@@ -24,23 +24,66 @@ def build_autoencoder() -> keras.Sequential:
                 8,
                 2,
                 padding="same",
+                data_format="channels_last",
                 activation="relu",
                 kernel_initializer="he_uniform",
                 name="conv2d",
             ),
-            layers.MaxPooling2D(2, name="max_pooling2d"),  # line 6
-            layers.Conv2D(8, 2, padding="same", activation="relu", name="conv2d_1"),  # line 7
-            layers.MaxPooling2D(2, name="max_pooling2d_1"),  # line 8
-            layers.Conv2D(  # line 9
-                8, 2, strides=2, padding="same", activation="relu", name="conv2d_2"
+            layers.MaxPooling2D(2, data_format="channels_last", name="max_pooling2d"),  # line 6
+            layers.Conv2D(  # line 7
+                8,
+                2,
+                padding="same",
+                data_format="channels_last",
+                activation="relu",
+                name="conv2d_1",
             ),
-            layers.Conv2D(8, 2, padding="same", activation="relu", name="conv2d_3"),  # line 10
-            layers.UpSampling2D(2, interpolation="bilinear", name="up_sampling2d"),  # line 11
-            layers.Conv2D(8, 2, activation="relu", name="conv2d_4"),  # line 12
-            layers.UpSampling2D(2, interpolation="bilinear", name="up_sampling2d_1"),  # line 13
-            layers.Conv2D(8, 2, padding="same", activation="relu", name="conv2d_5"),  # line 14
-            layers.UpSampling2D(2, interpolation="bilinear", name="up_sampling2d_2"),  # line 15
-            layers.Conv2D(1, 2, padding="same", activation="sigmoid", name="conv2d_6"),  # line 16
+            layers.MaxPooling2D(2, data_format="channels_last", name="max_pooling2d_1"),  # line 8
+            layers.Conv2D(  # line 9
+                8,
+                2,
+                strides=2,
+                padding="same",
+                data_format="channels_last",
+                activation="relu",
+                name="conv2d_2",
+            ),
+            layers.Conv2D(  # line 10
+                8,
+                2,
+                padding="same",
+                data_format="channels_last",
+                activation="relu",
+                name="conv2d_3",
+            ),
+            layers.UpSampling2D(  # line 11
+                2, interpolation="bilinear", data_format="channels_last", name="up_sampling2d"
+            ),
+            layers.Conv2D(  # line 12
+                8, 2, data_format="channels_last", activation="relu", name="conv2d_4"
+            ),
+            layers.UpSampling2D(  # line 13
+                2, interpolation="bilinear", data_format="channels_last", name="up_sampling2d_1"
+            ),
+            layers.Conv2D(  # line 14
+                8,
+                2,
+                padding="same",
+                data_format="channels_last",
+                activation="relu",
+                name="conv2d_5",
+            ),
+            layers.UpSampling2D(  # line 15
+                2, interpolation="bilinear", data_format="channels_last", name="up_sampling2d_2"
+            ),
+            layers.Conv2D(  # line 16
+                1,
+                2,
+                padding="same",
+                data_format="channels_last",
+                activation="sigmoid",
+                name="conv2d_6",
+            ),
         ],
         name="autoencoder",
     )

@@ -24,26 +24,66 @@ def build_autoencoder_transpose() -> keras.Sequential:
                 8,
                 2,
                 padding="same",
+                data_format="channels_last",
                 activation="relu",
                 kernel_initializer="he_uniform",
                 name="conv2d",
             ),
-            layers.MaxPooling2D(2, name="max_pooling2d"),  # line 6
-            layers.Conv2D(8, 2, padding="same", activation="relu", name="conv2d_1"),  # line 7
-            layers.MaxPooling2D(2, name="max_pooling2d_1"),  # line 8
+            layers.MaxPooling2D(2, data_format="channels_last", name="max_pooling2d"),  # line 6
+            layers.Conv2D(  # line 7
+                8,
+                2,
+                padding="same",
+                data_format="channels_last",
+                activation="relu",
+                name="conv2d_1",
+            ),
+            layers.MaxPooling2D(2, data_format="channels_last", name="max_pooling2d_1"),  # line 8
             layers.Conv2D(  # line 9
-                8, 2, strides=2, padding="same", activation="relu", name="conv2d_2"
+                8,
+                2,
+                strides=2,
+                padding="same",
+                data_format="channels_last",
+                activation="relu",
+                name="conv2d_2",
             ),
-            layers.Conv2D(8, 2, padding="same", activation="relu", name="conv2d_3"),  # line 10
+            layers.Conv2D(  # line 10
+                8,
+                2,
+                padding="same",
+                data_format="channels_last",
+                activation="relu",
+                name="conv2d_3",
+            ),
             layers.Conv2DTranspose(  # line 11
-                8, 4, strides=2, activation="relu", name="conv2d_transpose"
+                8,
+                4,
+                strides=2,
+                data_format="channels_last",
+                activation="relu",
+                name="conv2d_transpose",
             ),
-            layers.Cropping2D(((1, 2), (1, 2)), name="conv2d_transpose-cropping"),  # line 11
+            layers.Cropping2D(  # line 11
+                ((1, 2), (1, 2)), data_format="channels_last", name="conv2d_transpose-cropping"
+            ),
             layers.Conv2DTranspose(  # line 12
-                8, 4, strides=2, padding="same", activation="relu", name="conv2d_transpose_1"
+                8,
+                4,
+                strides=2,
+                padding="same",
+                data_format="channels_last",
+                activation="relu",
+                name="conv2d_transpose_1",
             ),
             layers.Conv2DTranspose(  # line 13
-                1, 4, strides=2, padding="same", activation="sigmoid", name="conv2d_transpose_2"
+                1,
+                4,
+                strides=2,
+                padding="same",
+                data_format="channels_last",
+                activation="sigmoid",
+                name="conv2d_transpose_2",
             ),
         ],
         name="autoencoder_transpose",

@@ -20,8 +20,12 @@ def build_inverse_filter() -> keras.Sequential:
     return keras.Sequential(
         [
             keras.Input((4, 4, 1), name="image"),
-            layers.Conv2D(1, 3, padding="same", trainable=False, name="conv2d"),  # line 5
-            layers.Conv2DTranspose(1, 3, padding="same", name="conv2d_transpose"),  # line 6
+            layers.Conv2D(  # line 5
+                1, 3, padding="same", data_format="channels_last", trainable=False, name="conv2d"
+            ),
+            layers.Conv2DTranspose(  # line 6
+                1, 3, padding="same", data_format="channels_last", name="conv2d_transpose"
+            ),
         ],
         name="inverse_filter",
     )

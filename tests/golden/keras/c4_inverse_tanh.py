@@ -21,11 +21,23 @@ def build_inverse_tanh() -> keras.Sequential:
         [
             keras.Input((32, 32, 1), name="image"),
             layers.Conv2D(  # line 5
-                20, 3, padding="same", activation="tanh", trainable=False, name="conv2d"
+                20,
+                3,
+                padding="same",
+                data_format="channels_last",
+                activation="tanh",
+                trainable=False,
+                name="conv2d",
             ),
-            layers.MaxPooling2D(2, name="max_pooling2d"),  # line 6
+            layers.MaxPooling2D(2, data_format="channels_last", name="max_pooling2d"),  # line 6
             layers.Conv2DTranspose(  # line 7
-                1, 3, strides=2, padding="same", activation="tanh", name="conv2d_transpose"
+                1,
+                3,
+                strides=2,
+                padding="same",
+                data_format="channels_last",
+                activation="tanh",
+                name="conv2d_transpose",
             ),
         ],
         name="inverse_tanh",

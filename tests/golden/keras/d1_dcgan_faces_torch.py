@@ -19,7 +19,13 @@ def up(filters: int, name: str) -> list[keras.Layer]:
     """Block `up`."""
     return [
         layers.Conv2DTranspose(  # line 5
-            filters, 4, strides=2, padding="same", use_bias=False, name=f"{name}-conv2d_transpose"
+            filters,
+            4,
+            strides=2,
+            padding="same",
+            data_format="channels_last",
+            use_bias=False,
+            name=f"{name}-conv2d_transpose",
         ),
         layers.BatchNormalization(  # line 6
             momentum=0.9, epsilon=1e-05, name=f"{name}-batch_normalization"
@@ -33,7 +39,9 @@ def build_dcgan_faces_torch() -> keras.Sequential:
     stack = [
         keras.Input((100,), name="z"),
         layers.Reshape((1, 1, 100), name="reshape"),  # line 12
-        layers.Conv2DTranspose(512, 4, use_bias=False, name="conv2d_transpose"),  # line 13
+        layers.Conv2DTranspose(  # line 13
+            512, 4, data_format="channels_last", use_bias=False, name="conv2d_transpose"
+        ),
         layers.BatchNormalization(  # line 14
             momentum=0.9, epsilon=1e-05, name="batch_normalization"
         ),
@@ -43,7 +51,13 @@ def build_dcgan_faces_torch() -> keras.Sequential:
         stack += up(filters, name=name)  # line 16
     stack += [
         layers.Conv2DTranspose(  # line 17
-            3, 4, strides=2, padding="same", use_bias=False, name="conv2d_transpose_1"
+            3,
+            4,
+            strides=2,
+            padding="same",
+            data_format="channels_last",
+            use_bias=False,
+            name="conv2d_transpose_1",
         ),
         layers.Activation("tanh", name="tanh"),  # line 18
     ]

@@ -20,20 +20,24 @@ def build_waifu2x_upconv7() -> keras.Sequential:
     return keras.Sequential(
         [
             keras.Input((None, None, 3), name="image"),
-            layers.Conv2D(16, 3, name="conv2d"),  # line 6
+            layers.Conv2D(16, 3, data_format="channels_last", name="conv2d"),  # line 6
             layers.LeakyReLU(negative_slope=0.1, name="leaky_relu"),  # line 7
-            layers.Conv2D(32, 3, name="conv2d_1"),  # line 8
+            layers.Conv2D(32, 3, data_format="channels_last", name="conv2d_1"),  # line 8
             layers.LeakyReLU(negative_slope=0.1, name="leaky_relu_1"),  # line 9
-            layers.Conv2D(64, 3, name="conv2d_2"),  # line 10
+            layers.Conv2D(64, 3, data_format="channels_last", name="conv2d_2"),  # line 10
             layers.LeakyReLU(negative_slope=0.1, name="leaky_relu_2"),  # line 11
-            layers.Conv2D(128, 3, name="conv2d_3"),  # line 12
+            layers.Conv2D(128, 3, data_format="channels_last", name="conv2d_3"),  # line 12
             layers.LeakyReLU(negative_slope=0.1, name="leaky_relu_3"),  # line 13
-            layers.Conv2D(128, 3, name="conv2d_4"),  # line 14
+            layers.Conv2D(128, 3, data_format="channels_last", name="conv2d_4"),  # line 14
             layers.LeakyReLU(negative_slope=0.1, name="leaky_relu_4"),  # line 15
-            layers.Conv2D(256, 3, name="conv2d_5"),  # line 16
+            layers.Conv2D(256, 3, data_format="channels_last", name="conv2d_5"),  # line 16
             layers.LeakyReLU(negative_slope=0.1, name="leaky_relu_5"),  # line 17
-            layers.Conv2DTranspose(3, 4, strides=2, name="conv2d_transpose"),  # line 18
-            layers.Cropping2D(3, name="conv2d_transpose-cropping"),  # line 18
+            layers.Conv2DTranspose(  # line 18
+                3, 4, strides=2, data_format="channels_last", name="conv2d_transpose"
+            ),
+            layers.Cropping2D(  # line 18
+                3, data_format="channels_last", name="conv2d_transpose-cropping"
+            ),
         ],
         name="waifu2x_upconv7",
     )

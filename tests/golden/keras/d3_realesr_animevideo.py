@@ -4,6 +4,7 @@ Emitted by upc 0.0.0 from d3_realesr_animevideo.upc, whose lines the comments na
 sha256 d5a56ae555e269af38f2930d818211f36b6ed51b125316073db14ce9932ff29e
 
 Channels last. A layer is named after its place in the source, with `-` for the dots of a path.
+Import this module before you load a saved model: it has layers that Keras does not have.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class PixelShuffle2D(keras.layers.Layer):
 
 def layer(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Block `layer`."""
-    x = layers.Conv2D(64, 3, padding="same", name=f"{name}-conv2d")(x)  # line 5
+    x = layers.Conv2D(  # line 5
+        64, 3, padding="same", data_format="channels_last", name=f"{name}-conv2d"
+    )(x)
     x = layers.PReLU(shared_axes=[1, 2], name=f"{name}-prelu")(x)  # line 6
     return x
 
@@ -56,12 +59,14 @@ def build_realesr_animevideo() -> keras.Model:
     """Build the network with fresh weights."""
     image = keras.Input((None, None, 3), name="image")
     enlarged = layers.UpSampling2D(  # line 11
-        4, interpolation="nearest", name="up_sampling2d"
+        4, interpolation="nearest", data_format="channels_last", name="up_sampling2d"
     )(image)
     x = image
     for name in ("layer", *(f"layer_{i}" for i in range(1, 17))):  # line 12
         x = layer(x, name=name)  # line 12
-    x = layers.Conv2D(48, 3, padding="same", name="conv2d")(x)  # line 13
+    x = layers.Conv2D(  # line 13
+        48, 3, padding="same", data_format="channels_last", name="conv2d"
+    )(x)
     x = PixelShuffle2D(4, order="crd", name="pixel_shuffle")(x)  # line 14
     x = layers.Add(name="add")([x, enlarged])  # line 15
     return keras.Model(image, x, name="realesr_animevideo")

@@ -17,9 +17,11 @@ from keras import layers
 
 def dense_residual(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Block `dense_residual`."""
-    y = layers.Conv2D(4, 3, padding="same", activation="relu", name=f"{name}-conv2d")(x)  # line 7
+    y = layers.Conv2D(  # line 7
+        4, 3, padding="same", data_format="channels_last", activation="relu", name=f"{name}-conv2d"
+    )(x)
     y = layers.Concatenate(axis=-1, name=f"{name}-concatenate")([x, y])  # line 8
-    y = layers.Conv2D(64, 1, name=f"{name}-conv2d_1")(y)  # line 9
+    y = layers.Conv2D(64, 1, data_format="channels_last", name=f"{name}-conv2d_1")(y)  # line 9
     y = layers.Add(name=f"{name}-add")([y, x])  # line 10
     return y
 
@@ -27,19 +29,37 @@ def dense_residual(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 def build_esrgan_slim() -> keras.Model:
     """Build the network with fresh weights."""
     image = keras.Input((None, None, 3), name="image")
-    shallow = layers.Conv2D(64, 3, padding="same", name="conv2d")(image)  # line 15
-    x = layers.Conv2D(64, 3, padding="same", name="conv2d_1")(shallow)  # line 16
+    shallow = layers.Conv2D(  # line 15
+        64, 3, padding="same", data_format="channels_last", name="conv2d"
+    )(image)
+    x = layers.Conv2D(  # line 16
+        64, 3, padding="same", data_format="channels_last", name="conv2d_1"
+    )(shallow)
     first = dense_residual(x, name="dense_residual")  # line 17
     x = dense_residual(first, name="dense_residual_1")  # line 18
     x = layers.Concatenate(axis=-1, name="concatenate")([first, x])  # line 19
-    x = layers.Conv2D(64, 1, padding="same", name="conv2d_2")(x)  # line 20
-    x = layers.Conv2D(64, 3, padding="same", name="conv2d_3")(x)  # line 21
+    x = layers.Conv2D(  # line 20
+        64, 1, padding="same", data_format="channels_last", name="conv2d_2"
+    )(x)
+    x = layers.Conv2D(  # line 21
+        64, 3, padding="same", data_format="channels_last", name="conv2d_3"
+    )(x)
     x = layers.Add(name="add")([x, shallow])  # line 22
-    x = layers.Conv2D(64, 5, padding="same", activation="relu", name="conv2d_4")(x)  # line 23
-    x = layers.Conv2D(32, 3, padding="same", activation="relu", name="conv2d_5")(x)  # line 24
-    x = layers.Conv2D(12, 3, padding="same", name="conv2d_6")(x)  # line 25
-    x = layers.UpSampling2D(2, interpolation="nearest", name="up_sampling2d")(x)  # line 26
-    x = layers.Conv2D(3, 3, padding="same", name="conv2d_7")(x)  # line 27
+    x = layers.Conv2D(  # line 23
+        64, 5, padding="same", data_format="channels_last", activation="relu", name="conv2d_4"
+    )(x)
+    x = layers.Conv2D(  # line 24
+        32, 3, padding="same", data_format="channels_last", activation="relu", name="conv2d_5"
+    )(x)
+    x = layers.Conv2D(  # line 25
+        12, 3, padding="same", data_format="channels_last", name="conv2d_6"
+    )(x)
+    x = layers.UpSampling2D(  # line 26
+        2, interpolation="nearest", data_format="channels_last", name="up_sampling2d"
+    )(x)
+    x = layers.Conv2D(  # line 27
+        3, 3, padding="same", data_format="channels_last", name="conv2d_7"
+    )(x)
     return keras.Model(image, x, name="esrgan_slim")
 
 

@@ -19,7 +19,12 @@ def up(filters: int, name: str) -> list[keras.Layer]:
     """Block `up`."""
     return [
         layers.Conv2DTranspose(  # line 4
-            filters, 4, strides=2, padding="same", name=f"{name}-conv2d_transpose"
+            filters,
+            4,
+            strides=2,
+            padding="same",
+            data_format="channels_last",
+            name=f"{name}-conv2d_transpose",
         ),
         layers.LeakyReLU(negative_slope=0.2, name=f"{name}-leaky_relu"),  # line 5
         layers.BatchNormalization(  # line 6
@@ -39,7 +44,13 @@ def build_dcgan_faces() -> keras.Sequential:
         stack += up(filters, name=name)  # line 13
     stack += [
         layers.Conv2DTranspose(  # line 14
-            3, 4, strides=2, padding="same", activation="sigmoid", name="conv2d_transpose"
+            3,
+            4,
+            strides=2,
+            padding="same",
+            data_format="channels_last",
+            activation="sigmoid",
+            name="conv2d_transpose",
         ),
     ]
     return keras.Sequential(stack, name="dcgan_faces")

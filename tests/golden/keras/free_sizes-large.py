@@ -20,9 +20,9 @@ def build_large() -> keras.Sequential:
     return keras.Sequential(
         [
             keras.Input((None, None, 1), name="x"),
-            layers.Conv2D(2, 7, name="conv2d"),  # line 19
-            layers.MaxPooling2D(2, name="max_pooling2d"),  # line 20
-            layers.Conv2D(2, (3, 1), name="conv2d_1"),  # line 21
+            layers.Conv2D(2, 7, data_format="channels_last", name="conv2d"),  # line 19
+            layers.MaxPooling2D(2, data_format="channels_last", name="max_pooling2d"),  # line 20
+            layers.Conv2D(2, (3, 1), data_format="channels_last", name="conv2d_1"),  # line 21
         ],
         name="large",
     )

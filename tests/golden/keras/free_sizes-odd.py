@@ -18,8 +18,10 @@ from keras import layers
 def build_odd() -> keras.Model:
     """Build the network with fresh weights."""
     x = keras.Input((None, None, 3), name="x")
-    small = layers.Conv2D(4, 3, strides=2, name="conv2d")(x)  # line 4
-    y = layers.Conv2DTranspose(3, 3, strides=2, name="conv2d_transpose")(small)  # line 5
+    small = layers.Conv2D(4, 3, strides=2, data_format="channels_last", name="conv2d")(x)  # line 4
+    y = layers.Conv2DTranspose(  # line 5
+        3, 3, strides=2, data_format="channels_last", name="conv2d_transpose"
+    )(small)
     y = layers.Add(name="add")([y, x])  # line 6
     return keras.Model(x, [y, small], name="odd")
 

@@ -17,20 +17,26 @@ from keras import layers
 
 def forward(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Block `forward`."""
-    x = layers.Conv2D(4, 3, padding="same", name=f"{name}-conv2d")(x)  # line 3
+    x = layers.Conv2D(  # line 3
+        4, 3, padding="same", data_format="channels_last", name=f"{name}-conv2d"
+    )(x)
     batch_normalization = layers.BatchNormalization(  # line 4
         momentum=0.99, epsilon=0.001, name=f"{name}-batch_normalization"
     )(x)
-    x = layers.Conv2D(2, 1, name=f"{name}-conv2d_1")(batch_normalization)  # line 6
+    x = layers.Conv2D(  # line 6
+        2, 1, data_format="channels_last", name=f"{name}-conv2d_1"
+    )(batch_normalization)
     x = layers.Concatenate(axis=-1, name=f"{name}-concatenate")([x, batch_normalization])  # line 7
     return x
 
 
 def double(x: keras.KerasTensor, layers_: int, name: str) -> keras.KerasTensor:
     """Block `double`."""
-    y = layers.Conv2D(layers_, 1, use_bias=False, name=f"{name}-conv2d")(x)  # line 12
-    conv2d = layers.Conv2D(3, 1, name=f"{name}-conv2d_1")(y)  # line 13
-    y = layers.Conv2D(3, 1, name=f"{name}-conv2d_2")(x)  # line 14
+    y = layers.Conv2D(  # line 12
+        layers_, 1, data_format="channels_last", use_bias=False, name=f"{name}-conv2d"
+    )(x)
+    conv2d = layers.Conv2D(3, 1, data_format="channels_last", name=f"{name}-conv2d_1")(y)  # line 13
+    y = layers.Conv2D(3, 1, data_format="channels_last", name=f"{name}-conv2d_2")(x)  # line 14
     y = layers.Add(name=f"{name}-add")([conv2d, y])  # line 15
     return y
 
@@ -40,7 +46,7 @@ def f(x: keras.KerasTensor, torch: int, name: str) -> keras.KerasTensor:
     x = layers.GroupNormalization(  # line 19
         -1, epsilon=0.001, name=f"{name}-instance_normalization"
     )(x)
-    x = layers.Conv2D(torch, 1, name=f"{name}-conv2d")(x)  # line 20
+    x = layers.Conv2D(torch, 1, data_format="channels_last", name=f"{name}-conv2d")(x)  # line 20
     return x
 
 

@@ -18,8 +18,12 @@ from keras import layers
 def pad(size: int, name: str) -> list[keras.Layer]:
     """Block `pad`."""
     return [
-        layers.ZeroPadding2D(size, name=f"{name}-zero_padding2d"),  # line 9
-        layers.Conv2D(4, 3, strides=2, padding="same", name=f"{name}-conv2d"),  # line 13
+        layers.ZeroPadding2D(  # line 9
+            size, data_format="channels_last", name=f"{name}-zero_padding2d"
+        ),
+        layers.Conv2D(  # line 13
+            4, 3, strides=2, padding="same", data_format="channels_last", name=f"{name}-conv2d"
+        ),
     ]
 
 
@@ -27,7 +31,7 @@ def normalized(name: str) -> list[keras.Layer]:
     """Block `normalized`."""
     return [
         layers.Conv2D(  # shared.upc line 2
-            3, 3, padding="same", use_bias=False, name=f"{name}-conv2d"
+            3, 3, padding="same", data_format="channels_last", use_bias=False, name=f"{name}-conv2d"
         ),
         layers.BatchNormalization(  # shared.upc line 3
             momentum=0.99, epsilon=0.001, name=f"{name}-batch_normalization"
@@ -40,7 +44,7 @@ def up(name: str) -> list[keras.Layer]:
     """Block `up`."""
     return [
         layers.UpSampling2D(  # up.upc line 4
-            2, interpolation="nearest", name=f"{name}-up_sampling2d"
+            2, interpolation="nearest", data_format="channels_last", name=f"{name}-up_sampling2d"
         ),
         *normalized(name=f"{name}-normalized"),  # up.upc line 5
     ]
@@ -50,7 +54,7 @@ def build_loose() -> keras.Sequential:
     """Build the network with fresh weights."""
     stack = [
         keras.Input((8, 8, 3), name="x"),
-        layers.Conv2D(14, 1, name="conv2d"),  # line 21
+        layers.Conv2D(14, 1, data_format="channels_last", name="conv2d"),  # line 21
     ]
     for name, i in (("pad", 1), ("pad_1", 2)):  # line 22
         stack += pad(i, name=name)  # line 22
@@ -68,6 +72,7 @@ def build_loose() -> keras.Sequential:
             7,
             1,
             padding="same",
+            data_format="channels_last",
             activation="relu",
             kernel_initializer="he_uniform",
             name="conv2d_1",

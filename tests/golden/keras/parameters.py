@@ -4,6 +4,7 @@ Emitted by upc 0.0.0 from parameters.upc, whose lines the comments name.
 sha256 080c363e57cb86eec57223a8231c436bf08d3d57a69de75968b8ae6b7a610728
 
 Channels last. A layer is named after its place in the source, with `-` for the dots of a path.
+Import this module before you load a saved model: it has layers that Keras does not have.
 """
 
 from __future__ import annotations
@@ -137,27 +138,6 @@ class PixelShuffle2D(keras.layers.Layer):
         return super().get_config() | {"factor": self.factor, "order": self.order}
 
 
-@keras.saving.register_keras_serializable(package="upc")
-class Clip(keras.layers.Layer):
-    """Hold every element between two bounds; None for no bound."""
-
-    def __init__(self, min_value, max_value, **kwargs):
-        super().__init__(**kwargs)
-        self.min_value = min_value
-        self.max_value = max_value
-
-    def call(self, x):
-        if self.min_value is not None:
-            x = ops.maximum(x, self.min_value)
-        return x if self.max_value is None else ops.minimum(x, self.max_value)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        return super().get_config() | {"min_value": self.min_value, "max_value": self.max_value}
-
-
 def act(x: keras.KerasTensor, slope: float, name: str) -> keras.KerasTensor:
     """Block `act`."""
     x = layers.LeakyReLU(negative_slope=slope, name=f"{name}-leaky_relu")(x)  # line 3
@@ -168,8 +148,12 @@ def shrink(
     x: keras.KerasTensor, padding: int, size: int, step: int, top: float, name: str
 ) -> keras.KerasTensor:
     """Block `shrink`."""
-    x = layers.ZeroPadding2D(((0, padding), (1, 0)), name=f"{name}-zero_padding2d")(x)  # line 7
-    x = layers.MaxPooling2D(size, strides=step, name=f"{name}-max_pooling2d")(x)  # line 8
+    x = layers.ZeroPadding2D(  # line 7
+        ((0, padding), (1, 0)), data_format="channels_last", name=f"{name}-zero_padding2d"
+    )(x)
+    x = layers.MaxPooling2D(  # line 8
+        size, strides=step, data_format="channels_last", name=f"{name}-max_pooling2d"
+    )(x)
     x = layers.ReLU(max_value=top, name=f"{name}-relu")(x)  # line 9
     return x
 
@@ -179,9 +163,11 @@ def grow(
 ) -> keras.KerasTensor:
     """Block `grow`."""
     x = layers.UpSampling2D(  # line 14
-        factor, interpolation="nearest", name=f"{name}-up_sampling2d"
+        factor, interpolation="nearest", data_format="channels_last", name=f"{name}-up_sampling2d"
     )(x)
-    x = layers.Conv2D(filters, 3, padding="same", name=f"{name}-conv2d")(x)  # line 15
+    x = layers.Conv2D(  # line 15
+        filters, 3, padding="same", data_format="channels_last", name=f"{name}-conv2d"
+    )(x)
     x = layers.Rescaling(factor_, offset=offset, name=f"{name}-rescaling")(x)  # line 16
     x = PixelShuffle2D(factor, order="dcr", name=f"{name}-pixel_shuffle")(x)  # line 17
     return x
@@ -203,7 +189,9 @@ def both_2(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     x = act(x, 0.25, name=f"{name}-act")  # line 22
     x = shrink(x, 2, 3, 1, 0.25, name=f"{name}-shrink")  # line 23
     x = layers.ELU(alpha=0.25, name=f"{name}-elu")(x)  # line 24
-    x = layers.Resizing(11, 9, interpolation="bilinear", name=f"{name}-resizing")(x)  # line 25
+    x = layers.Resizing(  # line 25
+        11, 9, interpolation="bilinear", data_format="channels_last", name=f"{name}-resizing"
+    )(x)
     return x
 
 
@@ -221,7 +209,7 @@ def mixed(
     y = layers.Rescaling(1.0, offset=share, name=f"{name}-add-constants")(y)  # line 30
     y = layers.Multiply(name=f"{name}-multiply")([y, x])  # line 31
     y = layers.Rescaling(share, name=f"{name}-multiply-constants")(y)  # line 31
-    y = Clip(min_value, bound, name=f"{name}-clip")(y)  # line 32
+    y = ops.clip(y, min_value, bound)  # line 32
     y = layers.Softmax(axis=bound_, name=f"{name}-softmax")(y)  # line 33
     return y
 
@@ -229,7 +217,7 @@ def mixed(
 def build_parameters() -> keras.Model:
     """Build the network with fresh weights."""
     x = keras.Input((6, 9, 4), name="x")
-    skip = layers.Conv2D(4, 1, name="conv2d")(x)  # line 38
+    skip = layers.Conv2D(4, 1, data_format="channels_last", name="conv2d")(x)  # line 38
     y = act(skip, 0.1, name="act")  # line 39
     y = act(y, 0.2, name="act_1")  # line 40
     y = shrink(y, 1, 2, 1, 6.0, name="shrink")  # line 41
@@ -245,14 +233,20 @@ def build_parameters() -> keras.Model:
         ("leaky_relu_2", 0.3, "zero_padding2d_2", 2, 3),
     ):
         y = layers.LeakyReLU(negative_slope=negative_slope, name=leaky_relu)(y)  # line 48
-        y = layers.ZeroPadding2D(((1, 0), (padding, i)), name=zero_padding2d)(y)  # line 48
+        y = layers.ZeroPadding2D(  # line 48
+            ((1, 0), (padding, i)), data_format="channels_last", name=zero_padding2d
+        )(y)
     for name, slope in (("act_2", 0.25), ("act_3", 0.5)):  # line 49
         y = act(y, slope, name=name)  # line 49
-    y = layers.Resizing(6, 9, interpolation="bilinear", name="resizing")(y)  # line 50
-    y = layers.Conv2D(4, 1, name="conv2d_1")(y)  # line 51
+    y = layers.Resizing(  # line 50
+        6, 9, interpolation="bilinear", data_format="channels_last", name="resizing"
+    )(y)
+    y = layers.Conv2D(4, 1, data_format="channels_last", name="conv2d_1")(y)  # line 51
     y = mixed(y, skip, 0.5, -1.0, 1.0, 1, name="mixed")  # line 52
     y = mixed(y, skip, 1.5, -2.0, 2.0, 2, name="mixed_1")  # line 53
-    y = layers.GlobalAveragePooling2D(name="global_average_pooling2d")(y)  # line 54
+    y = layers.GlobalAveragePooling2D(  # line 54
+        data_format="channels_last", name="global_average_pooling2d"
+    )(y)
     y = layers.Dense(16, name="dense")(y)  # line 55
     for reshape, target, target_, softmax, i, flatten in (  # line 56
         ("reshape", 4, 4, "softmax", 1, "flatten"),
@@ -260,7 +254,7 @@ def build_parameters() -> keras.Model:
     ):
         y = layers.Reshape((target, target_), name=reshape)(y)  # line 56
         y = layers.Softmax(axis=i, name=softmax)(y)  # line 56
-        y = layers.Flatten(name=flatten)(y)  # line 56
+        y = layers.Flatten(data_format="channels_last", name=flatten)(y)  # line 56
     return keras.Model(x, [y, fine], name="parameters")
 
 

@@ -19,9 +19,16 @@ def stage(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
     """Block `stage`."""
     for conv2d in ("conv2d", "conv2d_1"):  # line 2
         x = layers.Conv2D(  # line 2
-            filters, 3, padding="same", activation="relu", name=f"{name}-{conv2d}"
+            filters,
+            3,
+            padding="same",
+            data_format="channels_last",
+            activation="relu",
+            name=f"{name}-{conv2d}",
         )(x)
-    x = layers.MaxPooling2D(2, name=f"{name}-max_pooling2d")(x)  # line 3
+    x = layers.MaxPooling2D(  # line 3
+        2, data_format="channels_last", name=f"{name}-max_pooling2d"
+    )(x)
     return x
 
 
@@ -35,14 +42,14 @@ def build_repeats() -> keras.Model:
         ("conv2d", 2, "relu", "add"),
         ("conv2d_1", 3, "relu_1", "add_1"),
     ):
-        y = layers.Conv2D(filters, 1, name=conv2d)(y)  # line 11
+        y = layers.Conv2D(filters, 1, data_format="channels_last", name=conv2d)(y)  # line 11
         y = layers.ReLU(name=relu)(y)  # line 12
         y = layers.Add(name=add)([y, y])  # line 13
     for conv2d, filters, relu, add in (  # line 10
         ("conv2d_2", 3, "relu_2", "add_2"),
         ("conv2d_3", 4, "relu_3", "add_3"),
     ):
-        y = layers.Conv2D(filters, 1, name=conv2d)(y)  # line 11
+        y = layers.Conv2D(filters, 1, data_format="channels_last", name=conv2d)(y)  # line 11
         y = layers.ReLU(name=relu)(y)  # line 12
         y = layers.Add(name=add)([y, y])  # line 13
     return keras.Model(x, y, name="repeats")

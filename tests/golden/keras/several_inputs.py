@@ -21,13 +21,17 @@ def build_several_inputs() -> keras.Model:
     picture = keras.Input((8, 6, 3), name="picture")
     style = keras.Input((5,), name="style")
     features = layers.Conv2D(  # line 4
-        4, 3, padding="same", activation="relu", name="conv2d"
+        4, 3, padding="same", data_format="channels_last", activation="relu", name="conv2d"
     )(picture)
     x = layers.Dense(192, name="dense")(style)  # line 6
     x = layers.Reshape((8, 6, 4), name="reshape")(x)  # line 7
     mixed = layers.Add(name="add")([x, features])  # line 8
-    styled = layers.Conv2D(3, 1, activation="sigmoid", name="conv2d_1")(mixed)  # line 9
-    x = layers.GlobalAveragePooling2D(name="global_average_pooling2d")(mixed)  # line 11
+    styled = layers.Conv2D(  # line 9
+        3, 1, data_format="channels_last", activation="sigmoid", name="conv2d_1"
+    )(mixed)
+    x = layers.GlobalAveragePooling2D(  # line 11
+        data_format="channels_last", name="global_average_pooling2d"
+    )(mixed)
     return keras.Model([picture, style], [styled, x, features], name="several_inputs")
 
 

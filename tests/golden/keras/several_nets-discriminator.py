@@ -20,10 +20,12 @@ def build_discriminator() -> keras.Sequential:
     return keras.Sequential(
         [
             keras.Input((14, 14, 1), name="digit"),
-            layers.Conv2D(8, 5, strides=2, padding="same", name="conv2d"),  # line 18
+            layers.Conv2D(  # line 18
+                8, 5, strides=2, padding="same", data_format="channels_last", name="conv2d"
+            ),
             layers.LeakyReLU(negative_slope=0.2, name="leaky_relu"),  # line 19
             layers.Dropout(0.3, name="dropout"),  # line 20
-            layers.Flatten(name="flatten"),  # line 21
+            layers.Flatten(data_format="channels_last", name="flatten"),  # line 21
             layers.Dense(1, name="dense"),  # line 22
         ],
         name="discriminator",

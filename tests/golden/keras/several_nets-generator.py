@@ -34,7 +34,13 @@ def build_generator() -> keras.Sequential:
             layers.Reshape((7, 7, 8), name="reshape"),  # line 10
             *leaky(name="leaky"),  # line 11
             layers.Conv2DTranspose(  # line 12
-                1, 4, strides=2, padding="same", activation="tanh", name="conv2d_transpose"
+                1,
+                4,
+                strides=2,
+                padding="same",
+                data_format="channels_last",
+                activation="tanh",
+                name="conv2d_transpose",
             ),
         ],
         name="generator",

@@ -20,10 +20,16 @@ def filters_3(
 ) -> keras.KerasTensor:
     """Block `filters`."""
     for conv2d, filters in (("conv2d", filters_), ("conv2d_1", filters_2)):  # line 3
-        x = layers.Conv2D(filters, 3, padding="same", name=f"{name}-{conv2d}")(x)  # line 3
-    x = layers.Conv2D(filters_, 1, name=f"{name}-conv2d_2")(x)  # line 4
+        x = layers.Conv2D(  # line 3
+            filters, 3, padding="same", data_format="channels_last", name=f"{name}-{conv2d}"
+        )(x)
+    x = layers.Conv2D(  # line 4
+        filters_, 1, data_format="channels_last", name=f"{name}-conv2d_2"
+    )(x)
     for conv2d, filters in (("conv2d_3", name_), ("conv2d_4", name_)):  # line 5
-        x = layers.Conv2D(filters, 1, name=f"{name}-{conv2d}")(x)  # line 5
+        x = layers.Conv2D(  # line 5
+            filters, 1, data_format="channels_last", name=f"{name}-{conv2d}"
+        )(x)
     return x
 
 
@@ -39,25 +45,27 @@ def units(
 def build_shadows() -> keras.Model:
     """Build the network with fresh weights."""
     x = keras.Input((4, 5, 3), name="x")
-    filters_ = layers.Conv2D(4, 3, padding="same", name="conv2d")(x)  # line 15
+    filters_ = layers.Conv2D(  # line 15
+        4, 3, padding="same", data_format="channels_last", name="conv2d"
+    )(x)
     y = filters_
     for conv2d, filters in (("conv2d_1", 5), ("conv2d_2", 6)):  # line 17
-        y = layers.Conv2D(filters, 1, name=conv2d)(y)  # line 17
+        y = layers.Conv2D(filters, 1, data_format="channels_last", name=conv2d)(y)  # line 17
     y = layers.Dense(4, name="dense")(y)  # line 18
     for conv2d, filters in (("conv2d_3", 6), ("conv2d_4", 8)):  # line 17
-        y = layers.Conv2D(filters, 1, name=conv2d)(y)  # line 17
+        y = layers.Conv2D(filters, 1, data_format="channels_last", name=conv2d)(y)  # line 17
     y = layers.Dense(5, name="dense_1")(y)  # line 18
     y = filters_3(y, 5, 10, 6, name="filters")  # line 20
     y = units(y, 2, 3, 6, name="units")  # line 21
     y = units(y, 4, 5, 10, name="units_1")  # line 22
-    y = layers.Conv2D(4, 1, name="conv2d_5")(y)  # line 23
+    y = layers.Conv2D(4, 1, data_format="channels_last", name="conv2d_5")(y)  # line 23
     for add, conv2d, filters, conv2d_ in (  # line 24
         ("add", "conv2d_6", 5, "conv2d_7"),
         ("add_1", "conv2d_8", 6, "conv2d_9"),
     ):
         y = layers.Add(name=add)([y, filters_])  # line 24
-        y = layers.Conv2D(filters, 1, name=conv2d)(y)  # line 24
-        y = layers.Conv2D(4, 1, name=conv2d_)(y)  # line 24
+        y = layers.Conv2D(filters, 1, data_format="channels_last", name=conv2d)(y)  # line 24
+        y = layers.Conv2D(4, 1, data_format="channels_last", name=conv2d_)(y)  # line 24
     return keras.Model(x, y, name="shadows")
 
 

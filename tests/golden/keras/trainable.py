@@ -18,8 +18,12 @@ from keras import layers
 def pair(filters: int, name: str) -> list[keras.Layer]:
     """Block `pair`."""
     return [
-        layers.Conv2D(filters, 3, trainable=False, name=f"{name}-conv2d"),  # line 2
-        layers.Conv2D(filters, 3, trainable=False, name=f"{name}-conv2d_1"),  # line 3
+        layers.Conv2D(  # line 2
+            filters, 3, data_format="channels_last", trainable=False, name=f"{name}-conv2d"
+        ),
+        layers.Conv2D(  # line 3
+            filters, 3, data_format="channels_last", trainable=False, name=f"{name}-conv2d_1"
+        ),
     ]
 
 
@@ -28,7 +32,9 @@ def build_trainable() -> keras.Sequential:
     return keras.Sequential(
         [
             keras.Input((16, 12, 1), name="x"),
-            layers.Conv2D(2, 3, trainable=False, name="conv2d"),  # line 8
+            layers.Conv2D(  # line 8
+                2, 3, data_format="channels_last", trainable=False, name="conv2d"
+            ),
             *pair(3, name="pair"),  # line 9
             *pair(4, name="pair_1"),  # line 10
             layers.BatchNormalization(  # line 11

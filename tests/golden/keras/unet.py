@@ -18,10 +18,20 @@ from keras import layers
 def double(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
     """Block `double`."""
     x = layers.Conv2D(  # line 2
-        filters, 3, padding="same", activation="relu", name=f"{name}-conv2d"
+        filters,
+        3,
+        padding="same",
+        data_format="channels_last",
+        activation="relu",
+        name=f"{name}-conv2d",
     )(x)
     x = layers.Conv2D(  # line 3
-        filters, 3, padding="same", activation="relu", name=f"{name}-conv2d_1"
+        filters,
+        3,
+        padding="same",
+        data_format="channels_last",
+        activation="relu",
+        name=f"{name}-conv2d_1",
     )(x)
     return x
 
@@ -30,17 +40,23 @@ def build_unet() -> keras.Model:
     """Build the network with fresh weights."""
     image = keras.Input((None, None, 3), name="image")
     e1 = double(image, 32, name="double")  # line 9
-    x = layers.MaxPooling2D(2, name="max_pooling2d")(e1)  # line 10
+    x = layers.MaxPooling2D(2, data_format="channels_last", name="max_pooling2d")(e1)  # line 10
     e2 = double(x, 64, name="double_1")  # line 11
-    x = layers.MaxPooling2D(2, name="max_pooling2d_1")(e2)  # line 12
+    x = layers.MaxPooling2D(2, data_format="channels_last", name="max_pooling2d_1")(e2)  # line 12
     x = double(x, 128, name="double_2")  # line 13
-    x = layers.UpSampling2D(2, interpolation="bilinear", name="up_sampling2d")(x)  # line 14
+    x = layers.UpSampling2D(  # line 14
+        2, interpolation="bilinear", data_format="channels_last", name="up_sampling2d"
+    )(x)
     x = layers.Concatenate(axis=-1, name="concatenate")([x, e2])  # line 15
     x = double(x, 64, name="double_3")  # line 16
-    x = layers.UpSampling2D(2, interpolation="bilinear", name="up_sampling2d_1")(x)  # line 17
+    x = layers.UpSampling2D(  # line 17
+        2, interpolation="bilinear", data_format="channels_last", name="up_sampling2d_1"
+    )(x)
     x = layers.Concatenate(axis=-1, name="concatenate_1")([x, e1])  # line 18
     x = double(x, 32, name="double_4")  # line 19
-    x = layers.Conv2D(1, 1, activation="sigmoid", name="conv2d")(x)  # line 20
+    x = layers.Conv2D(  # line 20
+        1, 1, data_format="channels_last", activation="sigmoid", name="conv2d"
+    )(x)
     return keras.Model(image, x, name="unet")
 
 

@@ -19,7 +19,12 @@ def normalized(filters: int, name: str) -> list[keras.Layer]:
     """Block `normalized`."""
     return [
         layers.Conv2D(  # shared.upc line 2
-            filters, 3, padding="same", use_bias=False, name=f"{name}-conv2d"
+            filters,
+            3,
+            padding="same",
+            data_format="channels_last",
+            use_bias=False,
+            name=f"{name}-conv2d",
         ),
         layers.BatchNormalization(  # shared.upc line 3
             momentum=0.99, epsilon=0.001, name=f"{name}-batch_normalization"
@@ -32,7 +37,9 @@ def down(name: str) -> list[keras.Layer]:
     """Block `down`."""
     return [
         *normalized(8, name=f"{name}-normalized"),  # down.upc line 4
-        layers.MaxPooling2D(2, name=f"{name}-max_pooling2d"),  # down.upc line 5
+        layers.MaxPooling2D(  # down.upc line 5
+            2, data_format="channels_last", name=f"{name}-max_pooling2d"
+        ),
     ]
 
 
@@ -40,7 +47,7 @@ def up(name: str) -> list[keras.Layer]:
     """Block `up`."""
     return [
         layers.UpSampling2D(  # up.upc line 4
-            2, interpolation="nearest", name=f"{name}-up_sampling2d"
+            2, interpolation="nearest", data_format="channels_last", name=f"{name}-up_sampling2d"
         ),
         *normalized(4, name=f"{name}-normalized"),  # up.upc line 5
     ]

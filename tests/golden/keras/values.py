@@ -15,44 +15,27 @@ import numpy as np
 from keras import layers, ops
 
 
-@keras.saving.register_keras_serializable(package="upc")
-class Clip(keras.layers.Layer):
-    """Hold every element between two bounds; None for no bound."""
-
-    def __init__(self, min_value, max_value, **kwargs):
-        super().__init__(**kwargs)
-        self.min_value = min_value
-        self.max_value = max_value
-
-    def call(self, x):
-        if self.min_value is not None:
-            x = ops.maximum(x, self.min_value)
-        return x if self.max_value is None else ops.minimum(x, self.max_value)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        return super().get_config() | {"min_value": self.min_value, "max_value": self.max_value}
-
-
-def build_values() -> keras.Sequential:
+def build_values() -> keras.Model:
     """Build the network with fresh weights."""
-    return keras.Sequential(
-        [
-            keras.Input((16, 16, 3), name="x"),
-            layers.Conv2D(5, (3, 5), padding="same", name="conv2d"),  # line 4
-            layers.ZeroPadding2D(((1, 0), (0, 1)), name="conv2d_1-padding"),  # line 5
-            layers.Conv2D(5, 2, activation="relu", name="conv2d_1"),  # line 5
-            layers.Rescaling(0.00392156862745098, offset=-0.001, name="rescaling"),  # line 6
-            layers.Rescaling(30.0, name="multiply"),  # line 7
-            layers.LeakyReLU(negative_slope=0.25, name="leaky_relu"),  # line 8
-            layers.UpSampling2D((2, 3), interpolation="bilinear", name="up_sampling2d"),  # line 9
-            layers.Dropout(0.5, name="dropout"),  # line 10
-            Clip(-1.0, 1.0, name="clip"),  # line 11
-        ],
-        name="values",
-    )
+    x = keras.Input((16, 16, 3), name="x")
+    y = layers.Conv2D(  # line 4
+        5, (3, 5), padding="same", data_format="channels_last", name="conv2d"
+    )(x)
+    y = layers.ZeroPadding2D(  # line 5
+        ((1, 0), (0, 1)), data_format="channels_last", name="conv2d_1-padding"
+    )(y)
+    y = layers.Conv2D(  # line 5
+        5, 2, data_format="channels_last", activation="relu", name="conv2d_1"
+    )(y)
+    y = layers.Rescaling(0.00392156862745098, offset=-0.001, name="rescaling")(y)  # line 6
+    y = layers.Rescaling(30.0, name="multiply")(y)  # line 7
+    y = layers.LeakyReLU(negative_slope=0.25, name="leaky_relu")(y)  # line 8
+    y = layers.UpSampling2D(  # line 9
+        (2, 3), interpolation="bilinear", data_format="channels_last", name="up_sampling2d"
+    )(y)
+    y = layers.Dropout(0.5, name="dropout")(y)  # line 10
+    y = ops.clip(y, -1.0, 1.0)  # line 11
+    return keras.Model(x, y, name="values")
 
 
 def set_weights(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
