@@ -23,7 +23,7 @@ from upc.shape import Dim, Shape, show
 RUNTIME = (
     *("steps", "subroutine", "vectors", "layout", "registers", "tile", "finishing", "team"),
     *("files", "cores", "memory", "vault", "cache"),
-    *("epilogue", "patches", "phases", "tiling", "rows", "convolution", "minimal", "filtering"),
+    *("epilogue", "patches", "phases", "tiling", "rows", "convolution", "minimal", "mending", "portions", "filtering"),
     *("drive", "moving", "windows", "normalizing", "network", "stored", "net"),
 )
 """The modules of `upc.runtime` that a generated module carries, in an order in which each rests on earlier ones."""

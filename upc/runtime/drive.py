@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from upc.runtime.filtering import filter_portions
+from upc.runtime.portions import filter_portions
 from upc.runtime.rows import make_rows
 from upc.runtime.subroutine import Floats, Integers, floats, integers, jit, kernel
 from upc.runtime.team import HEADER, JOB, OPEN, SPINS, atomic_load, close, join, lead, leave

@@ -171,7 +171,8 @@ def evaluate_patch(tile: TileType, taps: int, patch: int, pitch: int, masked: bo
 def interpolate_patch(tile: TileType, taps: int, patch: int) -> Any:
     """Intrinsic (products, p, plane): where the stack holds a patch of pixels made from the products at all points.
 
-    The products lie `plane` apart. All lanes are read: those past the channels are for nobody.
+    The products lie `plane` apart. All lanes are read: those past the channels are for nobody. After the pixels
+    stands a vector that is NaN in the lanes in which a pixel is not finite, else 0.
     """
     back = filter_matrices(taps, patch)[2]
     size = len(back[0])
@@ -185,10 +186,16 @@ def interpolate_patch(tile: TileType, taps: int, patch: int) -> Any:
                 steps = [builder.mul(args[2], ir.Constant(I64, i * size + j)) for i in range(size)]
                 loaded = [load_lanes(builder, builder.gep(place, [step]), tile) for step in steps]
                 columns.append(_combined(builder, tile, back, loaded))
-            stack = cgutils.alloca_once(builder, tile.vector, patch * patch)
+            stack = cgutils.alloca_once(builder, tile.vector, patch * patch + 1)
+            nothing = ir.Constant(tile.vector, [0.0] * tile.lanes)
+            marks = nothing
             for i in range(patch):
+                mark = nothing
                 for j, value in enumerate(_combined(builder, tile, back, [column[i] for column in columns])):
                     builder.store(value, past(builder, stack, i * patch + j))
+                    mark = fused_multiply_add(builder, tile, value, nothing, mark)
+                marks = builder.fadd(marks, mark)
+            builder.store(marks, past(builder, stack, patch * patch))
             return builder.bitcast(stack, ir.IntType(8).as_pointer())
 
         return types.voidptr(products, types.int64, types.int64), generate

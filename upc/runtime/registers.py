@@ -95,6 +95,13 @@ def fused_multiply_add(builder: Any, tile: TileType, a: Any, b: Any, c: Any) -> 
     return builder.call(function, [a, b, c])
 
 
+def any_nan(builder: Any, tile: TileType, value: Any) -> Any:
+    """Whether a lane of a vector is NaN."""
+    bits = ir.IntType(tile.lanes)
+    lanes = builder.bitcast(builder.fcmp_unordered("uno", value, value), bits)
+    return builder.icmp_unsigned("!=", lanes, ir.Constant(bits, 0))
+
+
 def prefetch(builder: Any, pointer: Any, level: int = FIRST_LEVEL) -> None:
     """Ask for a cache line that will be read soon."""
     pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
