@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 if TYPE_CHECKING:
     from upc.ir import Array, Graph
     from upc.ir import Literal as Written
-    from upc.plan.minimal import Algorithm
+    from upc.plan.plan import Algorithm
 
 Target = Literal["numba", "reference", "keras", "torch"]
 # Importing and compiling take locks: no process is forked meanwhile, whose child would wait for them for ever.

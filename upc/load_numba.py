@@ -15,7 +15,7 @@ from upc.diagnostics import EXIT_USAGE, error
 from upc.ir import Array, Graph
 from upc.modules import import_file as import_file
 from upc.modules import import_text
-from upc.plan.minimal import Algorithm
+from upc.plan.plan import Algorithm
 from upc.processes import Child
 
 

@@ -16,8 +16,7 @@ from upc.source import Source
 from upc.units import Read, Report, folder_reader, read_source
 
 if TYPE_CHECKING:
-    from upc.plan.minimal import Algorithm
-    from upc.plan.plan import Plan
+    from upc.plan.plan import Algorithm, Plan
 
 STDIN = "-"
 Emitter = Callable[..., str]

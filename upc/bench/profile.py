@@ -24,7 +24,7 @@ from upc.diagnostics import EXIT_USAGE, error
 from upc.files import write_atomic
 from upc.ir import Array, Graph
 from upc.load_numba import check_environment, load_module
-from upc.plan.minimal import Algorithm
+from upc.plan.plan import Algorithm
 
 FLOAT_BYTES = 4
 LEAST_CALLS, LEAST_S = 5, 0.5

@@ -23,7 +23,7 @@ from upc.diagnostics import EXIT_USAGE, UpcError, error
 from upc.files import write_array, write_atomic
 from upc.ir import Array, Graph
 from upc.load_numba import check_environment
-from upc.plan.minimal import Algorithm
+from upc.plan.plan import Algorithm
 from upc.shape import evaluate, names_of
 
 OURS = "upc"

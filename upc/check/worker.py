@@ -13,7 +13,7 @@ from pathlib import Path
 from upc.check.engines import Failure, Job, Result, read, write
 from upc.diagnostics import UpcError
 from upc.ir import Array
-from upc.plan.minimal import Algorithm
+from upc.plan.plan import Algorithm
 
 
 def main(target: str) -> None:

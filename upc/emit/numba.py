@@ -17,6 +17,7 @@ from upc.emit.layout import Code, fit, literal
 from upc.ir import Demand, Graph
 from upc.plan import make_plan
 from upc.plan.plan import ONE_TURN, Plan
+from upc.plan.sizes import allowed_sizes
 from upc.runtime.steps import Filtering, Step
 from upc.shape import Dim, Shape, show
 
@@ -70,7 +71,7 @@ def emit_plan(plan: Plan) -> str:
             weights=[(Code(literal(key)), Code(literal(weight.shape))) for key, weight, _ in graph.weights()],
             steps=steps,
             turns=Code(literal(plan.turns)) if plan.turns != ONE_TURN else None,
-            sample=Code(literal_dict(_sample(graph, free))) if free else None,
+            sample=Code(literal_dict(allowed_sizes(graph))) if free else None,
             lives=[(Code(literal(k)), Code(literal(life))) for k, life in sorted(plan.lives().items())],
         )
     )
@@ -177,24 +178,6 @@ def _words(demand: Demand, sentences: list[str]) -> str:
     if len(sentences) == 1:
         return sentences[0]
     return f"{demand.path} needs {demand.left} {'equal to' if demand.kind == 'equal' else 'at least'} {demand.right}"
-
-
-def _sample(graph: Graph, free: list[str]) -> dict[str, int]:
-    """Values of the free sizes that the net allows: kernels of unknown sizes are shaped by them."""
-    from itertools import chain, islice, product
-
-    from upc.shape import evaluate
-
-    if not free:
-        return {}
-    candidates = [64, 96, 128, 72, 60, 100, 63, 65, *range(1, 257)]
-    alike = ((n,) * len(free) for n in candidates)
-    for sizes in chain(alike, islice(product(candidates[:24], repeat=len(free)), 20000)):
-        bound = dict(zip(free, sizes, strict=True))
-        gaps = [(d.kind, evaluate(d.left, bound) - evaluate(d.right, bound)) for d in graph.demands]
-        if all(gap == 0 if kind == "equal" else gap >= 0 for kind, gap in gaps):
-            return bound
-    return dict.fromkeys(free, 64)
 
 
 def _convolutions(plan: Plan) -> str:

@@ -1,6 +1,7 @@
 """Graph -> Plan, for Numba: which kernels make a network, and where its values lie.
 
-`lower` makes every node's steps by themselves; then each pass runs once, in the order of `PASSES`.
+`lower` makes every node's steps by themselves; then each pass runs once, in the order of `PASSES`, and what must
+hold of a plan is checked after each.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from upc.plan.passes.place_outputs import place_outputs
 from upc.plan.passes.reach_through import reach_through
 from upc.plan.passes.take_turns import take_turns
 from upc.plan.plan import Algorithm, Plan
+from upc.plan.sizes import allowed_sizes
+from upc.plan.verify import InvalidPlan, verify_plan
 
 PASSES: tuple[Callable[[Plan], Plan], ...] = (
     drop_identities,
@@ -30,8 +33,16 @@ PASSES: tuple[Callable[[Plan], Plan], ...] = (
 
 
 def make_plan(graph: Graph, algorithm: Algorithm = "auto", batch: int = 1) -> Plan:
-    """The plan of a graph for calls of so many images. Raises UpcError where Numba cannot do a layer."""
-    plan = lower(graph, algorithm, batch)
+    """The plan of a graph for calls of so many images. Raises UpcError where Numba cannot do a layer.
+
+    Raises InvalidPlan, naming what was done so far, if a pass broke the plan: a fault of upc's own.
+    """
+    free, done = allowed_sizes(graph), [lower.__name__]
+    plan = verify_plan(lower(graph, algorithm, batch), free)
     for apply in PASSES:
-        plan = apply(plan)
+        done.append(apply.__name__)
+        try:
+            plan = verify_plan(apply(plan), free)
+        except InvalidPlan as problem:
+            raise InvalidPlan(f"after {', '.join(done)}: {problem}") from problem
     return plan

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from upc.plan.plan import Algorithm as Algorithm
-from upc.plan.plan import Size
+from upc.plan.plan import Algorithm, Size
 from upc.runtime.steps import Convolution, Entries, Filtering
 
 POINTS = (4, 6, 8)  # on each axis, at which patches are evaluated

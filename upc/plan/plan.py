@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from upc.ir import Graph
-from upc.runtime.steps import Apply, BatchNorm, Combine, Operation, PixelPRelu, Step
+from upc.runtime.steps import STAY, Apply, BatchNorm, Combine, Gather, Operation, PixelPRelu, Step
 from upc.shape import Dim, Shape, show
 
 Algorithm = Literal["exact", "fast", "auto"]
@@ -58,9 +58,13 @@ class Plan:
         """The buffer that a value lies in: mostly its own."""
         return self.places[name].buffer if name in self.places else name
 
-    def readers(self, name: str) -> list[int]:
-        """The steps that read a value, by number, as often as they read it."""
-        return [number for number, step in enumerate(self.steps) for read in step.reads if read == name]
+    def readers(self) -> dict[str, list[int]]:
+        """Of every value the steps that read it, by number, as often as they do; none where nothing does."""
+        found: dict[str, list[int]] = {name: [] for name in self.sizes}
+        for number, step in enumerate(self.steps):
+            for name in step.reads:
+                found[name].append(number)
+        return found
 
     def hosts(self) -> set[str]:
         """The values whose buffers others lie in."""
@@ -80,7 +84,7 @@ class Plan:
         """The plan with other steps, and without the values that none of them mentions."""
         steps = tuple(steps)
         mentioned = {name for step in steps for name in (step.target, *step.reads)}
-        kept = {name: place for name, place in (places or self.places).items() if name in mentioned}
+        kept = {name: place for name, place in (self.places if places is None else places).items() if name in mentioned}
         mentioned |= {place.buffer for place in kept.values()}
         sizes = {name: size for name, size in self.sizes.items() if name in mentioned}
         return replace(self, steps=steps, sizes=sizes, places=kept)
@@ -116,6 +120,11 @@ def resolved(places: Mapping[str, Place]) -> dict[str, Place]:
 def is_external(name: str) -> bool:
     """Whether a value is an array of the caller's."""
     return name.startswith(("input ", "output "))
+
+
+def is_copy(step: Step) -> bool:
+    """Whether a step makes again what it reads."""
+    return isinstance(step, Gather) and step.move == STAY and not step.then
 
 
 def picture(shape: Shape) -> Size:

@@ -9,7 +9,6 @@ parts of a long sum, which are added as they were cut.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 
 from upc.plan.epilogues import takes
@@ -49,12 +48,10 @@ class _Fusing:
         self.steps = dict(enumerate(plan.steps))
         self._hosts = plan.hosts()
         self._values = {value.name for node in plan.graph.nodes for value in node.outputs}
-        self._readers: dict[str, list[int]] = defaultdict(list)
+        self._readers = plan.readers()
         self._made: dict[str, int] = {}  # the last step that writes to a buffer
         for number, step in self.steps.items():
             self._made[plan.buffer(step.target)] = number
-            for name in step.reads:
-                self._readers[name].append(number)
 
     def grow(self, number: int) -> None:
         """Let a step take in all that it can of what follows it."""
@@ -87,7 +84,10 @@ class _Fusing:
         return None
 
     def _with_pointwise(self, number: int, step: Step, reader: Pointwise) -> Step | None:
-        others, operations = _seen_from(reader, step.target)
+        seen = _seen_from(reader, step.target)
+        if seen is None:
+            return None
+        others, operations = seen
         operands = (*step.operands, *others)
         if others:
             sizes = self.plan.sizes
@@ -121,14 +121,16 @@ class _Fusing:
         return replace(laid_out, then=then, target=reader.target)
 
 
-def _seen_from(reader: Pointwise, value: str) -> tuple[tuple[str, ...], tuple[Operation, ...]]:
-    """What else a step reads and what it does, as done to one of the values that it reads."""
+def _seen_from(reader: Pointwise, value: str) -> tuple[tuple[str, ...], tuple[Operation, ...]] | None:
+    """What else a step reads and what it does, as done to one of the values that it reads; None if it cannot be."""
     if reader.source == value:
         return reader.operands, reader.then
     count = len(reader.operands)
     merged, rest = reader.then[:count], reader.then[count:]
+    functions = {operation.function if isinstance(operation, Combine) else None for operation in merged}
+    (function,) = functions if len(functions) == 1 else (None,)
+    if function is None or (count > 1 and function in _SWAPPED):
+        return None  # something is done to its first value, or the order counts
     others = (reader.source, *(name for name in reader.operands if name != value))
-    (function,) = {operation.function for operation in merged if isinstance(operation, Combine)}
-    assert count == 1 or function not in _SWAPPED  # else the order would count
     swapped = _SWAPPED.get(function, function)
     return others, (*(Combine(swapped, operand) for operand in range(len(others))), *rest)

@@ -7,8 +7,8 @@ is itself joined of parts, or rows and columns, around which their readers want 
 
 from __future__ import annotations
 
-from upc.plan.plan import Place, Plan, resolved
-from upc.runtime.steps import STAY, Gather, Step
+from upc.plan.plan import Place, Plan, is_copy, is_external, resolved
+from upc.runtime.steps import Step
 
 
 def join_in_place(plan: Plan) -> Plan:
@@ -18,8 +18,8 @@ def join_in_place(plan: Plan) -> Plan:
     steps: list[Step] = []
     for step in plan.steps:
         place = places.get(step.target)
-        copied = isinstance(step, Gather) and step.move == STAY and not step.then
-        if place is None or not copied or step.source in places or step.source in written:
+        bound = step.source in places or step.source in written or is_external(step.source)
+        if place is None or not is_copy(step) or bound:
             steps.append(step)
         elif plan.sizes[step.source][:2] == plan.sizes[place.buffer][:2]:
             del places[step.target]

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from upc.plan.plan import Plan, is_external
+from upc.plan.plan import Plan, is_copy, is_external
 from upc.runtime.steps import Step
 
 
 def place_outputs(plan: Plan) -> Plan:
     """The plan without copies to outputs that can be made there at once."""
     steps: list[Step | None] = list(plan.steps)
-    hosts = plan.hosts()
+    hosts, readers = plan.hosts(), plan.readers()
     makers = {step.target: number for number, step in enumerate(plan.steps)}
     for number, step in enumerate(plan.steps):
         name = step.source
-        if not step.target.startswith("output ") or name in plan.places or name in hosts:
+        if not is_copy(step) or not step.target.startswith("output ") or is_external(name):
+            continue
+        if name in plan.places or name in hosts:
             continue
         made = plan.steps[makers[name]]
-        if len(plan.readers(name)) == 1 and not is_external(made.source):
+        if len(readers[name]) == 1 and not is_external(made.source):
             steps[makers[name]], steps[number] = replace(made, target=step.target), None
     return plan.with_steps(step for step in steps if step is not None)

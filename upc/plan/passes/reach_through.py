@@ -16,15 +16,15 @@ from upc.runtime.steps import Convolution, Gather, Pad, Repeat, Reshape, Step
 def reach_through(plan: Plan) -> Plan:
     """The plan with as few moves as its convolutions can do without."""
     steps: list[Step | None] = list(plan.steps)
-    hosts = plan.hosts()
+    hosts, readers = plan.hosts(), plan.readers()
     for number, step in enumerate(plan.steps):
-        readers = plan.readers(step.target)
-        if not readers or step.target in hosts or step.target in plan.places or step.then:
+        after = readers[step.target]
+        if not after or step.target in hosts or step.target in plan.places or step.then:
             continue
-        through = [_through(step, plan.steps[reader], plan) for reader in readers]
+        through = [_through(step, plan.steps[reader], plan) for reader in after]
         if all(through):
             steps[number] = None
-            for reader, made in zip(readers, through, strict=True):
+            for reader, made in zip(after, through, strict=True):
                 steps[reader] = made
     return plan.with_steps(step for step in steps if step is not None)
 
