@@ -165,8 +165,8 @@ def test_made_up_weights_are_never_constant():
 
 def test_the_longest_sum_is_that_of_the_longest_way():
     graph = graph_of(TEXT)
-    # 1 for the input, 3*3*3 products and a bias, 1 for the normalization.
-    assert longest_sums(graph, {})[graph.outputs[0].value.name] == 1 + 28 + 1
+    # 1 for the input, the 2*2 of 3*3 taps that meet in a pixel times 3 channels and a bias, 1 for the normalization.
+    assert longest_sums(graph, {})[graph.outputs[0].value.name] == 1 + 13 + 1
 
 
 def test_the_layer_in_which_a_target_parts_is_found():

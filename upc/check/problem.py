@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from upc import reference
-from upc.check.bound import Bound, bounds, in_single
+from upc.check.bound import Bound, bounds
 from upc.demands import check_sizes
 from upc.diagnostics import EXIT_USAGE, UpcError, error
 from upc.initializers import initialize
@@ -62,8 +62,8 @@ def problem(graph: Graph, weights: Mapping[str, Array], inputs: Sequence[Array])
     sizes = check_sizes(graph, {v.name: x.shape[1:] for v, x in zip(graph.inputs, inputs, strict=True)})
     with np.errstate(all="ignore"):
         exact = reference.run(graph, weights, [x.astype(np.float64) for x in inputs], inner=True)
-        single = in_single(graph, weights, inputs)
-    return Problem(graph, weights, tuple(inputs), sizes, exact, bounds(graph, sizes, exact, single))
+        limits = bounds(graph, weights, sizes, exact)
+    return Problem(graph, weights, tuple(inputs), sizes, exact, limits)
 
 
 def made_up_inputs(graph: Graph, sizes: Mapping[str, int], batch: int, seed: int) -> tuple[Array, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from upc.check import Check, Comparison
-from upc.check.bound import CONDITION_FACTOR, FACTOR
+from upc.check.bound import FACTOR
 from upc.shape import show
 
 
@@ -25,8 +25,7 @@ def _lines(found: Check) -> Iterator[str]:
         bound = found.problem.bounds[output.name]
         yield (
             f"bound of {output.name}: {bound.limit:.2e} from the reference, twice that between targets "
-            f"({FACTOR}u * sqrt({bound.terms}) * {bound.scale:.3g}"
-            f" + {CONDITION_FACTOR} * the reference's own error in float32)"
+            f"({FACTOR}u * sqrt(terms) at every layer, {bound.terms} terms along the longest way)"
         )
     if found.left_out:
         yield f"left out: {', '.join(f'{target} (no {module})' for target, module in found.left_out.items())}"

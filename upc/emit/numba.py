@@ -22,7 +22,7 @@ from upc.runtime.steps import Filtering, Step
 from upc.shape import Dim, Shape, show
 
 RUNTIME = (
-    *("steps", "subroutine", "vectors", "layout", "registers", "tile", "finishing", "team"),
+    *("steps", "subroutine", "vectors", "layout", "registers", "tile", "wide", "finishing", "team"),
     *("files", "cores", "memory", "vault", "cache"),
     *("epilogue", "patches", "phases", "tiling", "rows", "convolution", "minimal", "mending", "portions", "filtering"),
     *("drive", "moving", "windows", "normalizing", "network", "stored", "net"),

@@ -338,7 +338,7 @@ class Softmax(Activation):
 
     def apply(self, x: Array) -> Array:
         e = np.exp(x - x.max(axis=self.axis, keepdims=True))
-        return e / e.sum(axis=self.axis, keepdims=True)
+        return np.asarray(e / e.sum(axis=self.axis, keepdims=True, dtype=np.float64))
 
     examples: ClassVar[tuple[Example, ...]] = (
         Example("softmax()", ((2,),), inputs=([1000, 1000 + math.log(3)],), weights={}, outputs=([0.25, 0.75],)),

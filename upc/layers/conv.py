@@ -13,6 +13,7 @@ from upc.ir import Array, Example, Layer, LayerError, Weight, attr
 from upc.layers.activations import activate, activation_name
 from upc.layers.arguments import Padding, flag, initializer, padding, positive, sizes
 from upc.layers.shapes import positions, spatial
+from upc.layers.sums import wide
 from upc.layers.windows import amounts, output_axes, padded, taps
 from upc.shape import Dim, Shape, show
 
@@ -60,18 +61,19 @@ class Conv(Layer):
 
     def forward(self, inputs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, ...]:
         (x,) = inputs
-        kernel = weights["kernel"]
-        x = padded(x, amounts(x.shape[1:-1], self.kernel_size, self.strides, self.padding, self.dilation_rate))
+        dtype, kernel = x.dtype, wide(weights["kernel"])
+        x = padded(wide(x), amounts(x.shape[1:-1], self.kernel_size, self.strides, self.padding, self.dilation_rate))
         ci, co = kernel.shape[-2], self.filters // self.groups
         y: Array | None = None
         for tap, seen in taps(x, self.kernel_size, self.strides, self.dilation_rate):
             if y is None:
-                y = np.zeros((*seen.shape[:-1], self.filters), x.dtype)
+                y = np.zeros((*seen.shape[:-1], self.filters))
             for g in range(self.groups):
                 results = slice(g * co, (g + 1) * co)
                 y[..., results] += seen[..., g * ci : (g + 1) * ci] @ kernel[tap][:, results]
         assert y is not None  # a window has at least one tap
-        return (activate(self.activation, y + weights["bias"] if self.use_bias else y),)
+        y = activate(self.activation, y + weights["bias"] if self.use_bias else y)
+        return (y.astype(dtype, copy=False),)
 
     def multiply_adds(self, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Dim | None:
         _, channels = spatial(self.name, self.rank, inputs[0])
@@ -146,14 +148,15 @@ class DepthwiseConv(Layer):
 
     def forward(self, inputs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, ...]:
         (x,) = inputs
-        kernel = weights["kernel"]
-        x = padded(x, amounts(x.shape[1:-1], self.kernel_size, self.strides, self.padding, self.dilation_rate))
+        dtype, kernel = x.dtype, wide(weights["kernel"])
+        x = padded(wide(x), amounts(x.shape[1:-1], self.kernel_size, self.strides, self.padding, self.dilation_rate))
         y = sum(
             seen[..., None] * kernel[tap] for tap, seen in taps(x, self.kernel_size, self.strides, self.dilation_rate)
         )
         y = np.asarray(y)
         y = y.reshape(*y.shape[:-2], x.shape[-1] * self.depth_multiplier)
-        return (activate(self.activation, y + weights["bias"] if self.use_bias else y),)
+        y = activate(self.activation, y + weights["bias"] if self.use_bias else y)
+        return (y.astype(dtype, copy=False),)
 
     def multiply_adds(self, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Dim | None:
         _, channels = spatial(self.name, self.rank, inputs[0])

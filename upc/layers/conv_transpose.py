@@ -25,6 +25,7 @@ from upc.layers.arguments import (
 )
 from upc.layers.conv import check_groups, check_input_groups
 from upc.layers.shapes import axis_name, fit_error, positions, spatial, too_small
+from upc.layers.sums import wide
 from upc.shape import Dim, Shape, conv_transpose_crop, conv_transpose_output, evaluate, show, window_span
 
 
@@ -169,8 +170,7 @@ class ConvTranspose(Layer):
         return (kernel, Weight("bias", (self.filters,), self.bias_initializer)) if self.use_bias else (kernel,)
 
     def forward(self, inputs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, ...]:
-        (x,) = inputs
-        kernel = weights["kernel"]
+        dtype, x, kernel = inputs[0].dtype, wide(inputs[0]), wide(weights["kernel"])
         axes, channels = x.shape[1:-1], x.shape[-1]
         ci, co = channels // self.groups, self.filters // self.groups
         geometry = list(zip(axes, self.kernel_size, self.strides, self.dilation_rate, strict=True))
@@ -187,7 +187,8 @@ class ConvTranspose(Layer):
         y = np.zeros((len(x), *(size for _, size in crops), self.filters), x.dtype)
         kept = full[(slice(None), *(slice(before, before + size) for before, size in crops))]
         y[tuple(slice(n) for n in kept.shape)] = kept
-        return (activate(self.activation, y + weights["bias"] if self.use_bias else y),)
+        y = activate(self.activation, y + weights["bias"] if self.use_bias else y)
+        return (y.astype(dtype, copy=False),)
 
     def multiply_adds(self, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Dim | None:
         return positions(inputs[0], prod(self.weights(inputs)[0].shape))

@@ -10,6 +10,7 @@ from upc.ir import Array, Example, Layer, Weight, attr
 from upc.layers.activations import activate, activation_name
 from upc.layers.arguments import flag, initializer, positive
 from upc.layers.shapes import channels, positions
+from upc.layers.sums import wide
 from upc.shape import Dim, Shape
 
 
@@ -39,8 +40,10 @@ class Dense(Layer):
         return (kernel, Weight("bias", (self.units,), self.bias_initializer)) if self.use_bias else (kernel,)
 
     def forward(self, inputs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, ...]:
-        y = inputs[0] @ weights["kernel"]
-        return (activate(self.activation, y + weights["bias"] if self.use_bias else y),)
+        (x,) = inputs
+        y = wide(x) @ wide(weights["kernel"])
+        y = activate(self.activation, y + weights["bias"] if self.use_bias else y)
+        return (y.astype(x.dtype, copy=False),)
 
     def multiply_adds(self, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Dim | None:
         return positions(inputs[0], channels(self.name, inputs[0]) * self.units)

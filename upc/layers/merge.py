@@ -12,6 +12,7 @@ import numpy as np
 from upc.ir import Array, Example, Layer, LayerError, attr
 from upc.layers.arguments import listed, number, whole
 from upc.layers.shapes import Pair, all_shapes, axis_index, common
+from upc.layers.sums import wide
 from upc.shape import Dim, Shape, show
 
 
@@ -69,13 +70,14 @@ class Merge(Layer):
         return self._join(inputs)[1]
 
     def aligned(self, inputs: Sequence[Array]) -> list[Any]:
-        """All operands, ready to be broadcast: axes of size 1 go between the batch and a shorter shape."""
+        """All operands in float64, ready to be broadcast: axes of size 1 go between the batch and a shorter shape."""
         axes = max(x.ndim for x in inputs)
-        arrays = [x.reshape(len(x), *(1,) * (axes - x.ndim), *x.shape[1:]) for x in inputs]
+        arrays = [wide(x).reshape(len(x), *(1,) * (axes - x.ndim), *x.shape[1:]) for x in inputs]
         return [*arrays, *self.constants]
 
     def forward(self, inputs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, ...]:
-        return (reduce(type(self).combine, self.aligned(inputs)),)
+        joined: Array = reduce(type(self).combine, self.aligned(inputs))
+        return (joined.astype(np.result_type(*inputs), copy=False),)
 
 
 _A, _B = [[[1, 2]], [[3, 4]]], [[[10, 20]], [[30, 40]]]
@@ -157,7 +159,8 @@ class Average(Merge):
 
     def forward(self, inputs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, ...]:
         operands = self.aligned(inputs)
-        return (reduce(np.add, operands) / float(len(operands)),)
+        joined: Array = reduce(np.add, operands) / float(len(operands))
+        return (joined.astype(np.result_type(*inputs), copy=False),)
 
     examples: ClassVar[tuple[Example, ...]] = (
         *_examples("average", [[[5.5, 11]], [[16.5, 22]]]),

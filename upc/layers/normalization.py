@@ -11,6 +11,7 @@ import numpy as np
 from upc.ir import Array, Example, Layer, LayerError, Weight, attr
 from upc.layers.arguments import flag, number_in, positive
 from upc.layers.shapes import channels
+from upc.layers.sums import mean
 from upc.shape import Shape, show
 
 _epsilon = number_in(0, low_open=True)
@@ -31,9 +32,9 @@ def _affine(y: Array, weights: Mapping[str, Array]) -> Array:
 
 
 def _standardized(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
-    """Mean 0 and variance 1 over some axes."""
-    centered = x - x.mean(axis=axes, keepdims=True)
-    return centered / np.sqrt((centered * centered).mean(axis=axes, keepdims=True) + epsilon)
+    """Mean 0 and variance 1 over some axes, in float64."""
+    centered = x - mean(x, axes)
+    return centered / np.sqrt(mean(centered * centered, axes) + epsilon)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,8 @@ class LayerNormalization(Layer):
         return _gamma_beta(self.name, inputs[0], self.center, self.scale)
 
     def forward(self, inputs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, ...]:
-        return (_affine(_standardized(inputs[0], (-1,), self.epsilon), weights),)
+        (x,) = inputs
+        return (_affine(_standardized(x, (-1,), self.epsilon), weights).astype(x.dtype, copy=False),)
 
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
@@ -155,7 +157,8 @@ class InstanceNormalization(Layer):
 
     def forward(self, inputs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, ...]:
         (x,) = inputs
-        return (_affine(_standardized(x, tuple(range(1, x.ndim - 1)), self.epsilon), weights),)
+        axes = tuple(range(1, x.ndim - 1))
+        return (_affine(_standardized(x, axes, self.epsilon), weights).astype(x.dtype, copy=False),)
 
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
@@ -207,7 +210,8 @@ class GroupNormalization(Layer):
         (x,) = inputs
         grouped = x.reshape(*x.shape[:-1], self.groups, x.shape[-1] // self.groups)
         axes = (*range(1, x.ndim - 1), x.ndim)
-        return (_affine(_standardized(grouped, axes, self.epsilon).reshape(x.shape), weights),)
+        y = _standardized(grouped, axes, self.epsilon).reshape(x.shape)
+        return (_affine(y, weights).astype(x.dtype, copy=False),)
 
     examples: ClassVar[tuple[Example, ...]] = (
         Example(

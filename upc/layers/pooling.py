@@ -12,6 +12,7 @@ import numpy as np
 from upc.ir import Array, Example, Layer, LayerError, Literal, attr
 from upc.layers.arguments import Padding, flag, padding, sizes
 from upc.layers.shapes import spatial
+from upc.layers.sums import mean, wide
 from upc.layers.windows import amounts, output_axes, padded, taps
 from upc.shape import Shape
 
@@ -96,10 +97,12 @@ class AveragePooling(Pooling):
 
     def forward(self, inputs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, ...]:
         (x,) = inputs
-        total = reduce(np.add, self._windows(x, 0.0))
+        total = reduce(np.add, self._windows(wide(x), 0.0))
         if self.count_include_padding:
-            return (total / float(np.prod(self.pool_size)),)
-        return (total / reduce(np.add, self._windows(np.ones((1, *x.shape[1:-1], 1), x.dtype), 0.0)),)
+            count = np.array(float(np.prod(self.pool_size)))
+        else:
+            count = reduce(np.add, self._windows(np.ones((1, *x.shape[1:-1], 1)), 0.0))
+        return ((total / count).astype(x.dtype, copy=False),)
 
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
@@ -149,7 +152,9 @@ class GlobalAveragePooling(GlobalPooling):
     kind: ClassVar[str] = "global_average_pooling{rank}d"
 
     def forward(self, inputs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, ...]:
-        return (inputs[0].mean(axis=self._axes, keepdims=self.keepdims),)
+        (x,) = inputs
+        y = mean(x, self._axes).astype(x.dtype, copy=False)
+        return (y if self.keepdims else y.reshape(len(x), x.shape[-1]),)
 
     examples: ClassVar[tuple[Example, ...]] = (
         Example(

@@ -12,6 +12,7 @@ import numpy as np
 from upc.ir import Array, Example, Layer, LayerError, attr
 from upc.layers.arguments import listed, number_in, positive, sizes, word
 from upc.layers.shapes import spatial
+from upc.layers.sums import wide
 from upc.shape import Shape, show
 
 _interpolation = word("nearest", "bilinear", "bicubic")
@@ -97,16 +98,15 @@ class Resampling(Layer):
         raise NotImplementedError(self.name)
 
     def forward(self, inputs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, ...]:
-        (x,) = inputs
+        x = wide(inputs[0])
         for axis, result in enumerate(self.result_sizes(x.shape[1:-1]), start=1):
             pixels, shares = self.taps(x.shape[axis], result)
             along = (-1, *(1,) * (x.ndim - axis - 1))
-            shares = shares.astype(x.dtype)
             x = sum(
                 (np.take(x, pixels[:, t], axis=axis) * shares[:, t].reshape(along) for t in range(pixels.shape[1])),
-                start=np.zeros((), x.dtype),
+                start=np.zeros(()),
             )
-        return (x,)
+        return (x.astype(inputs[0].dtype, copy=False),)
 
 
 @dataclass(frozen=True, slots=True)

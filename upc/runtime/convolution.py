@@ -23,6 +23,7 @@ from upc.runtime.registers import FIRST_LEVEL, SECOND_LEVEL, TileType
 from upc.runtime.steps import BatchNorm, Convolution, Operation, Pair
 from upc.runtime.subroutine import Kernel
 from upc.runtime.tiling import (
+    LONGEST_SUM,
     RIM,
     SECTION,
     SOURCE,
@@ -183,7 +184,8 @@ class CompiledConvolution:
         rows = self._source_rows(patch), out(target), operands
         near = tile.rows == 1 and 4 * step.floats <= NEAR_WEIGHTS_BYTES
         level = FIRST_LEVEL if near else SECOND_LEVEL
-        return tile_kernel(tile, rows, self.operations, block, following, lines, level)
+        long = step.longest_sum > LONGEST_SUM
+        return tile_kernel(tile, rows, self.operations, block, following, lines, level, long)
 
     def _next_tile(self, patch: Patch) -> int:
         """Floats from a tile's source to the next tile's."""

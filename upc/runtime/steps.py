@@ -222,6 +222,12 @@ class Convolution(Step):
         return prod(self.kernel) * self.inputs // self.groups * self.outputs
 
     @property
+    def longest_sum(self) -> int:
+        """At most so many products are added up for one number of the result."""
+        taps = 1 if self.layout == "spread" else prod(self.kernel)
+        return taps * self.inputs // self.groups
+
+    @property
     def enlargement(self) -> int:
         """Rows and columns of a pixel's block of channels once it is moved into space."""
         return self.shuffle.factor if self.shuffle else 1

@@ -9,9 +9,12 @@ from upc.runtime.finishing import Block, Tail, ask_for, finish
 from upc.runtime.registers import TileType
 from upc.runtime.subroutine import Floats, Integers, call, jit, kernel
 from upc.runtime.team import finished, take
-from upc.runtime.tile import multiply_add, start
+from upc.runtime.tile import fill, multiply_add, start
+from upc.runtime.wide import wide_add, wide_over, wide_zero
 
 TASK_MULTIPLY_ADDS = 1 << 18  # a task worth handing to another thread
+LONGEST_SUM = 1 << 14  # products added up in floats
+PIECE = 1 << 8  # of a longer sum: so many products in floats, the pieces in doubles
 
 # Cells of a step's section of the table. What its tasks and tiles are follows from a few numbers, so that the table
 # is as small for a large picture as for a small one.
@@ -33,17 +36,20 @@ def tile_kernel(
     next_tile: int,
     ahead: int,
     level: int,
+    long: bool,
 ) -> Any:
     """The function that makes a panel's tiles of some images, each over all taps and channels, then the epilogue.
 
     `rows` are the offsets of the tile's rows in source, target and operands; `block` is how `finish` stores a row.
     While it makes a tile, it asks for the lines that this will be stored to, and for the source of the next, which
-    starts `next_tile` floats on, by `ahead` lines a step; for weights into the cache of a `level`.
+    starts `next_tile` floats on, by `ahead` lines a step; for weights into the cache of a `level`. A `long` sum is
+    taken in pieces, whose sum is taken in doubles: in floats its error would grow with its length.
     """
     source_rows, target_rows, operand_rows = rows
     begin, end = start(tile), finish(tile, operations, target_rows, operand_rows, block)
     step, ask = multiply_add(tile, source_rows, ahead, level), ask_for(tile, target_rows, block)
     height, width = tile.rows, tile.width
+    empty, nothing, gather, rounded = fill(tile, 0.0), wide_zero(tile), wide_add(tile), wide_over(tile)
 
     def make_tiles(
         table: Integers,
@@ -78,19 +84,35 @@ def tile_kernel(
                 for left in range(0, columns, wide):
                     w = table[p + P_WEIGHTS]
                     acc = begin(weights, params)
-                    for tap in range(taps + table[p + P_TAP], taps + table[p + P_TAP_END]):
-                        pixel = x + table[tap]
-                        asked = pixel + min(height, depth)
-                        later = pixel + next_tile
-                        for k in range(pixel, asked):
-                            ask(target, y, k - pixel)
-                            acc = step(acc, source, k, weights, w, later)
-                            w += width
-                            later += pace
-                        for k in range(asked, pixel + depth):
-                            acc = step(acc, source, k, weights, w, later)
-                            w += width
-                            later += pace
+                    if long:
+                        total, since = nothing(), 0
+                        for row in range(height):
+                            ask(target, y, row)
+                        for tap in range(taps + table[p + P_TAP], taps + table[p + P_TAP_END]):
+                            pixel = x + table[tap]
+                            for piece in range(pixel, pixel + depth, PIECE):
+                                stop = min(piece + PIECE, pixel + depth)
+                                for k in range(piece, stop):
+                                    acc = step(acc, source, k, weights, w, k + next_tile)
+                                    w += width
+                                since += stop - piece
+                                if since >= PIECE:
+                                    total, acc, since = gather(total, acc), empty(), 0
+                        acc = rounded(gather(total, acc), 1)
+                    else:
+                        for tap in range(taps + table[p + P_TAP], taps + table[p + P_TAP_END]):
+                            pixel = x + table[tap]
+                            asked = pixel + min(height, depth)
+                            later = pixel + next_tile
+                            for k in range(pixel, asked):
+                                ask(target, y, k - pixel)
+                                acc = step(acc, source, k, weights, w, later)
+                                w += width
+                                later += pace
+                            for k in range(asked, pixel + depth):
+                                acc = step(acc, source, k, weights, w, later)
+                                w += width
+                                later += pace
                     count = pixels * min(wide, columns - left)
                     end(acc, weights, params + width, arena, a, b, target, y, count, table[p + P_COUNT])
                     x += table[g + SOURCE_ACROSS]

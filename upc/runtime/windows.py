@@ -15,12 +15,14 @@ from upc.runtime.rows import R_OWN, R_SOURCE, R_TARGET, CompiledRows, at
 from upc.runtime.steps import Depthwise, GlobalPool, Padding, Pair, Pool, Resize
 from upc.runtime.subroutine import Floats, Integers, Kernel, kernel
 from upc.runtime.tile import fetch, fill, merge, number_at, product_add, scale_add, start
+from upc.runtime.wide import wide_add, wide_over, wide_zero
 
 
 @kernel
 def pool_row(tile: TileType, operations: Tail, largest: bool, count_padding: bool) -> Any:
     read, end, width = fetch(tile), finish(tile, operations), tile.width
-    begin, larger, plus = fill(tile, -np.inf if largest else 0.0), merge(tile, "maximum"), scale_add(tile)
+    least, larger = fill(tile, -np.inf), merge(tile, "maximum")
+    nothing, plus, mean = wide_zero(tile), wide_add(tile), wide_over(tile)
 
     def make_row(
         table: Integers,
@@ -40,14 +42,18 @@ def pool_row(tile: TileType, operations: Tail, largest: bool, count_padding: boo
         y0, y1 = max(top, 0), min(top + window_h, height)
         for x in range(pixels):
             x0, x1 = max(x * stride_w - left, 0), min(x * stride_w - left + window_w, columns)
-            share = np.float32(1.0) / np.float32(window_h * window_w if count_padding else (y1 - y0) * (x1 - x0))
+            count = window_h * window_w if count_padding else (y1 - y0) * (x1 - x0)
             for c in range(0, channels, width):
-                acc = begin()
+                acc, total = least(), nothing()
                 for i in range(y0, y1):
                     for j in range(x0, x1):
                         p = s + i * table[g + R_SOURCE + 2] + j * table[g + R_SOURCE + 3] + c
-                        value = read(source, p, channels - c)
-                        acc = larger(acc, value) if largest else plus(acc, value, share)
+                        if largest:
+                            acc = larger(acc, read(source, p, channels - c))
+                        else:
+                            total = plus(total, read(source, p, channels - c))
+                if not largest:
+                    acc = mean(total, count)
                 end(acc, weights, 0, arena, 0, 0, target, t + c, 1, channels - c)
             t += table[g + R_TARGET + 3]
 
@@ -78,8 +84,8 @@ class CompiledPool(CompiledRows[Pool]):
 @kernel
 def global_pool_row(tile: TileType, operations: Tail, largest: bool) -> Any:
     read, end, width = fetch(tile), finish(tile, operations), tile.width
-    begin, larger, plus = fill(tile, -np.inf if largest else 0.0), merge(tile, "maximum"), merge(tile, "add")
-    nothing, scaled = fill(tile, 0.0), scale_add(tile)
+    least, larger = fill(tile, -np.inf), merge(tile, "maximum")
+    nothing, plus, mean = wide_zero(tile), wide_add(tile), wide_over(tile)
 
     def make_row(
         table: Integers,
@@ -93,18 +99,19 @@ def global_pool_row(tile: TileType, operations: Tail, largest: bool) -> Any:
     ) -> None:
         own = g + R_OWN
         channels, height, columns = table[own], table[own + 1], table[own + 2]
-        share = np.float32(1.0) / np.float32(height * columns)
         t = at(table, g + R_TARGET, n, 0)
         for c in range(0, channels, width):
-            total = begin()
+            acc, total = least(), nothing()
             for i in range(height):
                 p = at(table, g + R_SOURCE, n, i) + c
-                row = begin()
                 for j in range(columns):
                     value = read(source, p + j * table[g + R_SOURCE + 3], channels - c)
-                    row = larger(row, value) if largest else plus(row, value)
-                total = larger(total, row) if largest else plus(total, row)
-            acc = total if largest else scaled(nothing(), total, share)
+                    if largest:
+                        acc = larger(acc, value)
+                    else:
+                        total = plus(total, value)
+            if not largest:
+                acc = mean(total, height * columns)
             end(acc, weights, 0, arena, 0, 0, target, t + c, 1, channels - c)
 
     return make_row
