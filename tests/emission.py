@@ -6,6 +6,7 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 
 from upc import build, pipeline
 from upc.check.problem import Problem, problem
+from upc.diagnostics import UpcError
 from upc.ir import Array, Demand, Example, Graph
 from upc.layers import LAYERS
 from upc.layers.examples import as_source
@@ -99,6 +101,52 @@ def example_inputs(example: Example) -> list[Array]:
     return [rng.standard_normal((2, *shape)).astype(np.float32) for shape in example.shapes][::-1]
 
 
+def freed() -> Iterator[str]:
+    """The cards' examples with height and width free where the layer allows it, each net once."""
+    for _, example in EXAMPLES:
+        if any(len(shape) != 3 or shape[:2] != example.shapes[0][:2] for shape in example.shapes):
+            continue
+        shapes: Any = tuple(("H", "W", channels) for *_, channels in example.shapes)
+        text = as_source(replace(example, shapes=shapes))
+        try:
+            compiled(text)
+        except UpcError:  # needs known sizes, and says so
+            continue
+        yield text
+
+
+FREED = list(dict.fromkeys(freed()))
+SMALL_SIZES = ((1, 1), (1, 2), (2, 1), (2, 3))
+
+
+def small_inputs(graph: Graph, batch: int) -> Iterator[list[Array]]:
+    """Inputs for each of some small heights and widths that the net allows."""
+    rng = np.random.default_rng(5)
+    for height, width in SMALL_SIZES:
+        sizes = {"H": height, "W": width}
+        shapes = [tuple(evaluate(dim, sizes) for dim in v.shape) for v in graph.inputs]
+        made = [dim for node in graph.nodes for v in node.outputs for dim in v.shape]
+        if all(_met(demand, sizes) for demand in graph.demands) and all(evaluate(dim, sizes) >= 1 for dim in made):
+            yield [rng.standard_normal((batch, *shape)).astype(np.float32) for shape in shapes]
+
+
+class Reference(list[Array]):
+    """What a net's outputs should be, in double precision, and how far from each float32 may lie."""
+
+    def __init__(self, posed: Problem) -> None:
+        super().__init__(posed.expected)
+        self.limits = [posed.bounds[output.name].limit for output in posed.graph.outputs]
+
+
+def expected(graph: Graph, weights: Mapping[str, Array], inputs: Sequence[Array]) -> Reference:
+    """The reference's results."""
+    return Reference(problem(graph, weights, inputs))
+
+
+def assert_close(graph: Graph, wanted: Reference, got: tuple[Array, ...]) -> None:
+    assert [y.shape for y in got] == [y.shape for y in wanted]
+    for output, want, have, limit in zip(graph.outputs, wanted, got, wanted.limits, strict=True):
+        assert have.dtype == np.float32
         assert np.abs(have - want).max(initial=0.0) <= limit, output.name
 
 

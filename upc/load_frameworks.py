@@ -16,11 +16,12 @@ from upc import __version__
 from upc.diagnostics import EXIT_MISSING, error
 from upc.emit import keras, torch
 from upc.ir import Array, Graph
+from upc.ownership import apart
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A network in a framework. Called with arrays in order, it gives arrays in order.
+    """A network in a framework. Called with arrays in order, it gives arrays in order, which share no memory.
 
     `model` is the framework's own object, `namespace` the emitted module it came from.
     """
@@ -54,7 +55,7 @@ def load_keras(graph: Graph, weights: Mapping[str, Array], text: str | None = No
         taken = [ops.convert_to_tensor(x) for x in inputs]
         results = model(taken[0] if len(taken) == 1 else taken, training=False)
         listed = results if isinstance(results, (list, tuple)) else [results]
-        return tuple(np.asarray(ops.convert_to_numpy(y)) for y in listed)
+        return apart([np.asarray(ops.convert_to_numpy(y)) for y in listed], inputs)
 
     return Loaded(model, namespace, run)
 
@@ -75,7 +76,7 @@ def load_torch(graph: Graph, weights: Mapping[str, Array], text: str | None = No
         with framework.inference_mode():
             results = model(*(framework.from_numpy(channels_first(x)) for x in inputs))
         listed = results if isinstance(results, tuple) else (results,)
-        return tuple(channels_last(y.numpy()) for y in listed)
+        return apart([channels_last(y.numpy()) for y in listed])
 
     return Loaded(model, namespace, run)
 

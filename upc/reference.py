@@ -13,6 +13,7 @@ import numpy as np
 from upc.demands import check_sizes
 from upc.diagnostics import EXIT_USAGE, UpcError, error, nearest
 from upc.ir import Array, Graph, Node
+from upc.ownership import apart
 from upc.shape import evaluate, show
 
 
@@ -24,7 +25,8 @@ def run(
 ) -> dict[str, Array]:
     """The outputs of a graph by name; with `inner` every other value too, by its name in the graph.
 
-    Inputs carry a batch axis in front. Everything is computed in their precision, float32 or float64.
+    Inputs carry a batch axis in front. Everything is kept in their precision, float32 or float64; sums are taken in
+    float64. No result shares memory with an input or with another result.
     Errors: inputs that do not fit the graph, or free sizes that it cannot work with.
     """
     arrays = _bind_inputs(graph, inputs)
@@ -44,7 +46,8 @@ def run(
                 if uses[value.name] == 0:
                     values.pop(value.name, None)
     outputs = {output.name: values[output.value.name] for output in graph.outputs}
-    return {**values, **outputs} if inner else outputs
+    found = {**values, **outputs} if inner else outputs
+    return dict(zip(found, apart([*found.values()], arrays.values()), strict=True))
 
 
 def _apply(node: Node, weights: Mapping[str, Array], values: Mapping[str, Array], dtype: np.dtype) -> tuple[Array, ...]:
