@@ -423,6 +423,20 @@ class TestFormatAndLint:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(SMALL.replace("(2)", "( 2 )").encode())))
         assert upc(capsys, "fmt", "-") == (0, SMALL, "")
 
+    def test_lint_says_all_that_a_place_is_blamed_for(self, capsys, tmp_path):
+        """Of two sizes that must be even, and of two uses of a block, neither is lost."""
+        path = tmp_path / "net.upc"
+        path.write_text(
+            "block up(k) {\n  conv2d_transpose(2, k, strides=2, padding=same)\n}\n"
+            "net n {\n  input x: [H, W, 2]\n  relu() as before\n  max_pooling2d(2)\n  up(3)\n  concatenate(before)\n"
+            "  up(5)\n  output y\n}\n"
+        )
+        code, out, err = upc(capsys, "lint", path)
+        assert code == 1 and not out
+        for words in ("H must be even", "W must be even", "kernel_size 3 ", "kernel_size 5 ", "in `up`, called here"):
+            assert words in err
+        assert err.count("warning[") == 4
+
     def test_lint_finds_uneven_overlap(self, capsys, folder):
         write(folder, "small.upc", SMALL)
         assert upc(capsys, "lint")[0] == 0

@@ -98,6 +98,33 @@ def test_a_block_used_thrice_is_reported_once() -> None:
     assert len(lint(compile_source(Source("t", text)))) == 1
 
 
+TWO_USES = """\
+block up(n, k) {
+  conv2d_transpose(n, k, strides=2)
+}
+
+net n {
+  input x: [4, 4, 1]
+  up(1, 3)
+  up(2, 5)
+  up(3, 3)
+  output y
+}
+"""
+
+
+def test_every_use_of_a_block_that_is_different_is_reported_with_its_place() -> None:
+    found = lint(compile_source(Source("t", TWO_USES)))
+    assert [d.message.partition(" overlaps")[0] for d in found] == [
+        "kernel_size 3 with strides 2",
+        "kernel_size 5 with strides 2",
+    ]
+    assert [(d.notes[0][0].line, d.notes[0][1]) for d in found] == [
+        (7, "in `up`, called here"),
+        (8, "in `up`, called here"),
+    ]
+
+
 def test_language_examples_are_clean() -> None:
     assert lint(load_graph(OK / "dcgan_faces.upc")) == []
 

@@ -10,21 +10,34 @@ from upc.diagnostics import Diagnostic
 from upc.ir import Graph, Node
 from upc.layers import Concatenate, ConvTranspose
 from upc.shape import window_span
+from upc.source import Span
 
 _PHASES_SHOWN = 16
 
 
 def lint(graph: Graph, warnings: Iterable[Diagnostic] = ()) -> list[Diagnostic]:
-    """All findings in the order of the source, the warnings of the build among them."""
+    """All findings in the order of the source, the warnings of the build among them; none twice."""
     findings = [*warnings]
     for node in graph.nodes:
         if isinstance(node.layer, ConvTranspose):
             findings += _uneven_overlap(node, node.layer)
     findings += _odd_sizes(graph)
-    once = {(d.code, d.span, d.message): d for d in findings}
     return sorted(
-        once.values(), key=lambda d: (d.span.source.name, d.span.start, d.code) if d.span else ("", 0, d.code)
+        distinct(findings), key=lambda d: (d.span.source.name, d.span.start, d.code) if d.span else ("", 0, d.code)
     )
+
+
+def _place(finding: Diagnostic) -> tuple[str, int, str]:
+    span = finding.span
+    return (span.source.name, span.start, finding.code) if span else ("", 0, finding.code)
+
+
+def distinct(findings: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """The findings without repetition: what a place is blamed for is said once, with the first use that shows it."""
+    once: dict[tuple[object, ...], Diagnostic] = {}
+    for finding in findings:
+        once.setdefault((finding.code, finding.span, finding.message), finding)
+    return list(once.values())
 
 
 def overlap_map(kernel: int, stride: int, n: int, dilation: int = 1) -> tuple[int, ...]:
@@ -69,8 +82,14 @@ def _uneven_overlap(node: Node, layer: ConvTranspose) -> list[Diagnostic]:
         even = " or ".join(str(n) for n in dict.fromkeys(multiples) if _is_even(n, stride, dilation))
         resized = "`up_sampling2d` and a `conv2d` draw no checkerboard"
         hint = f"kernel_size={even} overlaps evenly; {resized}" if even else resized
-        return [Diagnostic("L0801", message, node.span, hint, severity="warning")]
+        return [Diagnostic("L0801", message, node.span, hint, _uses(node), severity="warning")]
     return []
+
+
+def _uses(node: Node) -> tuple[tuple[Span, str], ...]:
+    """Where the blocks are used that a layer stands in, innermost first."""
+    blocks = [frame for frame in reversed(node.frames) if frame.kind == "block"]
+    return tuple((frame.site, f"in `{frame.name}`, called here") for frame in blocks[:3])
 
 
 def _odd_sizes(graph: Graph) -> list[Diagnostic]:
@@ -91,5 +110,5 @@ def _odd_sizes(graph: Graph) -> list[Diagnostic]:
             f"pad other pictures, `reflect_padding2d([[0, bottom], [0, right]])`, and crop the result; "
             f"or crop the larger value before it is {what}"
         )
-        findings.append(Diagnostic("L0802", sentence, place.span, hint, severity="warning"))
+        findings.append(Diagnostic("L0802", sentence, place.span, hint, _uses(node), severity="warning"))
     return findings

@@ -16,10 +16,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from upc.diagnostics import EXIT_MISMATCH, EXIT_OK, Diagnostic
-    from upc.lint import lint
+    from upc.lint import distinct, lint
 
     warnings: list[Diagnostic] = []
     graphs = shared.read_graphs(options, warnings.append)
-    found = {(d.code, d.span): d for graph in graphs for d in lint(graph, warnings)}
-    shared.report(found.values(), options)
+    found = distinct(d for graph in graphs for d in lint(graph, warnings))
+    shared.report(found, options)
     return EXIT_MISMATCH if found else EXIT_OK
