@@ -89,3 +89,23 @@ def test_frozen_layers_are_marked() -> None:
     text = summary(graph("conv2d(2, 3, trainable=false)", "batch_normalization()"))
     assert "56 frozen" in text
     assert "trainable: 4" in text and "frozen:    60" in text
+
+
+@pytest.mark.parametrize(
+    ("calls", "shape", "work"),
+    [
+        (["max_pooling2d(1500)", "conv2d(2, [3, 1])"], "[H, W, 1]", "6*(H/1500 - 2)*(W/1500)"),
+        (["conv2d(3, [1500, 2], strides=[7, 1])"], "[H, W, 2]", f"{1500 * 2 * 2 * 3}*((H + 5)/7 - 214)*(W - 1)"),
+        (["cropping2d(2000)", "conv2d_transpose(2, 3, strides=2)"], "[H, W, 5]", "90*(H - 4000)*(W - 4000)"),
+        (["average_pooling2d(4001)", "depthwise_conv2d(1)"], "[H, 4001, 2]", "2*(H/4001)"),
+        (["max_pooling2d(5000)", "dense(3)"], "[H, W, 4]", "12*(H/5000)*(W/5000)"),
+    ],
+)
+def test_sizes_that_a_net_takes_only_when_large(calls: list[str], shape: str, work: str) -> None:
+    g = graph(*calls, shape=shape)
+    assert summary_json(g)["layers"][-1]["macs"] == work
+    assert work in summary(g).replace(",", "")
+
+
+def test_some_sizes_are_given_and_some_are_free() -> None:
+    assert "54*(W/2)" in summary(graph("max_pooling2d(2)", "conv2d(2, [3, 1])", shape="[H, W, 1]"), {"H": 22})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 from math import prod
 from typing import Any
 
@@ -113,17 +112,23 @@ def _multiply_adds(node: Node, sizes: Mapping[str, int]) -> Work:
     count = _count(node, sizes)
     if count is not None:
         return {"": count}
-    # The count is a number for each pixel, of the result or (transposed layers) of the input.
-    names = sorted(names_of(dim for shape in node.input_shapes for dim in shape) - sizes.keys())
-    for pixels in (node.outputs[0].shape[:-1], node.inputs[0].shape[:-1]):
-        each: set[Fraction] = set()
-        for scale in (960, 1440):
-            tried = {**sizes, **{name: scale + 480 * i for i, name in enumerate(names)}}
-            each.add(Fraction(_count(node, tried) or 0, prod(_known(pixels, tried) or (1,))))
-        if len(each) == 1 and (number := each.pop()).denominator == 1:
-            product = [_factor(d) for d in pixels]
-            return {"*".join(text for _, text in product if text): int(number) * prod(n for n, _ in product)}
+    # The count is a number for each pixel, of the result or (transposed layers) of the input: which, two pixels show.
+    one = _count_at(node, 1, 1)
+    for pixels, twice in ((node.outputs[0].shape[:-1], (1, 2)), (node.inputs[0].shape[:-1], (2, 1))):
+        if one is not None and _count_at(node, *twice) == 2 * one:
+            product = [_factor(evaluate(d, sizes) if names_of([d]) <= sizes.keys() else d) for d in pixels]
+            return {"*".join(text for _, text in product if text): one * prod(n for n, _ in product)}
     return {"its sizes": 1}
+
+
+def _count_at(node: Node, inputs: int, outputs: int) -> int | None:
+    """Multiply-adds if the inputs and the outputs had so many pixels, and their own channels."""
+
+    def cut(shapes: Iterable[Shape], pixels: int) -> list[Shape]:
+        return [(pixels, *(1 for _ in shape[2:]), shape[-1]) for shape in shapes]
+
+    count = node.layer.multiply_adds(cut(node.input_shapes, inputs), cut(node.output_shapes, outputs))
+    return count if isinstance(count, int) else None
 
 
 def _factor(dim: Dim) -> tuple[int, str]:

@@ -8,8 +8,10 @@ free sizes as text. --size gives a free size a number, so that what depends on i
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Mapping
 
 from upc.commands import shared
+from upc.ir import Graph
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,12 +28,29 @@ def run(options: argparse.Namespace) -> int:
     from upc.summary import summary, summary_json
 
     graphs = shared.read_graphs(options)
+    _check(graphs, dict(options.sizes))
     if options.json:
         tables = [summary_json(graph) for graph in graphs]
         print(json.dumps(tables[0] if len(tables) == 1 else tables, indent=2))
     else:
         print("\n".join(summary(graph, dict(options.sizes)) for graph in graphs), end="")
     return 0
+
+
+def _check(graphs: Iterable[Graph], sizes: Mapping[str, int]) -> None:
+    """Raise UpcError for sizes that no net has, and for those that a net of no other sizes cannot work with."""
+    from upc.demands import check_sizes
+    from upc.shape import evaluate, names_of
+
+    known: set[str] = set()
+    for graph in graphs:
+        names = names_of(dim for value in graph.inputs for dim in value.shape)
+        known |= names
+        if names and names <= sizes.keys():
+            check_sizes(graph, {v.name: [evaluate(dim, sizes) for dim in v.shape] for v in graph.inputs})
+    unknown = next((name for name in sizes if name not in known), None)
+    if unknown is not None:
+        raise shared.usage(f"there is no free size {unknown}", hint=shared.misspelt(unknown, known) or "none is free")
 
 
 def _size(text: str) -> tuple[str, int]:
