@@ -3,14 +3,18 @@
 --input is an .npy file, a picture, or `latent`: random numbers drawn from --seed. A net of several inputs
 takes one `--input name=FILE` for each. Weights are those of --weights or, without --seed, of <net>.safetensors
 beside FILE; else they are made up. -o writes .npy, .npz (all outputs by name) or .png: a picture for
-each of the batch, side by side. A picture's values go from 0 to 1; of a net that ends in tanh, -1 to 1.
+each of the batch, side by side. A picture's values go from 0 to 1; of a net that ends in tanh, -1 to 1; others
+are scaled so that they show. --range LO,HI says which value is black and which is white.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-from math import prod
+import math
+import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="x.npy, a picture or latent",
     )
     parser.add_argument("-o", dest="output", metavar="FILE", help="write the result: .npy, .npz or .png")
+    # "-1,1" is a value, not an option: none begins with a digit.
+    parser._negative_number_matcher = re.compile(r"^-\.?\d")
+    parser.add_argument("--range", type=_range, metavar="LO,HI", help="the values drawn black and white in a .png")
     shared.add_memory(parser)
     parser.add_argument(
         "-n", dest="count", type=shared.positive, default=16, metavar="N", help="how many for latent (16)"
@@ -57,6 +64,8 @@ def run(options: argparse.Namespace) -> int:
     suffix = Path(options.output).suffix.lower() if options.output else ""
     if options.output and suffix not in (".npy", ".npz", ".png"):
         raise shared.usage(f"cannot write {options.output}", hint="its name ends in .npy, .npz or .png")
+    if options.range and suffix != ".png":
+        raise shared.usage("--range is for pictures", hint="-o out.png")
     graph = shared.read_graph(options)
     given = _by_input(graph, options.inputs)
     arrays = [_array(value, text, options) for value, text in zip(graph.inputs, given, strict=True)]
@@ -75,14 +84,44 @@ def run(options: argparse.Namespace) -> int:
     result = net(*arrays)
     outputs = result if isinstance(result, tuple) else (result,)
     for output, values in zip(graph.outputs, outputs, strict=True):
-        figures = f"from {values.min():.6g} to {values.max():.6g}, mean {values.mean():.6g}" if values.size else "empty"
-        print(f"{output.name}: {show(values.shape)} {figures}")
+        print(f"{output.name}: {show(values.shape)} {_figures(values)}")
     if options.output:
-        content = _content(options.output, suffix, graph, outputs)
+        content = _content(options, suffix, graph, outputs)
         with shared.writing(Path(options.output)):
             write_atomic(options.output, content)
         print(options.output)
     return 0
+
+
+def _figures(values: Array) -> str:
+    finite = values[np.isfinite(values)]
+    others = f"{values.size - finite.size:,} of {values.size:,} not finite"
+    if not finite.size:
+        return others if values.size else "empty"
+    mean = finite.mean(dtype=np.float64)
+    figures = f"from {finite.min():.6g} to {finite.max():.6g}, mean {mean:.6g}"
+    return figures if finite.size == values.size else f"{figures}, {others}"
+
+
+def _range(text: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise argparse.ArgumentTypeError(f"expected two numbers like -1,1, the smaller first, got {text}")
+    return low, high
+
+
+def _sayer(options: argparse.Namespace) -> Callable[[str], None]:
+    """Tells the user on stderr what was done to a picture; nothing with `-q`."""
+
+    def say(words: str) -> None:
+        if not options.quiet:
+            sys.stdout.flush()
+            print(f"upc: {words}", file=sys.stderr)
+
+    return say
 
 
 def _by_input(graph: Graph, given: list[str]) -> list[str]:
@@ -120,7 +159,7 @@ def _array(value: Value, given: str, options: argparse.Namespace) -> Array:
         shape = (options.count, *value.shape)
         # Drawn in double precision, then rounded.
         memory.check(
-            12 * prod(shape), options.memory, lambda: f"{options.count:,} latents of shape {show(value.shape)}"
+            12 * math.prod(shape), options.memory, lambda: f"{options.count:,} latents of shape {show(value.shape)}"
         )
         return np.random.RandomState(options.seed or 0).standard_normal(shape).astype(np.float32)
     path = Path(given)
@@ -130,17 +169,18 @@ def _array(value: Value, given: str, options: argparse.Namespace) -> Array:
             raise shared.usage(
                 f"input {value.name} of shape {show(value.shape)} is no picture", hint="give an .npy file"
             )
-        return read_picture(path, channels)[np.newaxis]
+        return read_picture(path, channels, _sayer(options), options.memory)[np.newaxis]
     if path.suffix.lower() != ".npy":
         raise shared.usage(f"cannot tell what {given} is", hint="an .npy file, a picture (.png, .jpg) or latent")
     array = read_array(path, options.memory)
     return array[np.newaxis] if array.ndim == len(value.shape) else array
 
 
-def _content(name: str, suffix: str, graph: Graph, outputs: tuple[Array, ...]) -> bytes:
+def _content(options: argparse.Namespace, suffix: str, graph: Graph, outputs: tuple[Array, ...]) -> bytes:
     """The bytes of the file that -o names."""
-    from upc.pictures import as_picture, grid, picture_bytes
+    from upc.pictures import as_picture, grid, output_range, picture_bytes
 
+    name: str = options.output
     file = io.BytesIO()
     if suffix == ".npz":
         named = {output.name: values for output, values in zip(graph.outputs, outputs, strict=True)}
@@ -154,5 +194,5 @@ def _content(name: str, suffix: str, graph: Graph, outputs: tuple[Array, ...]) -
         return file.getvalue()
     if values.ndim != 4 or values.shape[-1] not in (1, 3, 4) or not values.size:
         raise shared.usage(f"a result of shape {show(values.shape)} is no picture", hint="write an .npy file")
-    pictures = as_picture(values, graph)
+    pictures = as_picture(values, output_range(graph), name, _sayer(options), options.range)
     return picture_bytes(pictures[0] if len(pictures) == 1 else grid(pictures))
