@@ -1,4 +1,4 @@
-"""Random networks as `.upc` text: every layer kind, skip connections, several inputs and outputs, free sizes.
+"""Random networks as `.upc` text: every layer kind, skip connections, several inputs and outputs, free sizes, blocks.
 
 A network is drawn by a `random.Random`, so the same code serves a recorded run (`random_net(Random(7))`) and
 Hypothesis (`nets()`), which draws every choice itself and shrinks them.
@@ -97,6 +97,22 @@ class _Call:
         parts += [f"{k}={written(v)}" for k, v in self.named.items()]
         return f"{self.layer}({', '.join(parts)})"
 
+    def lifted(self) -> tuple[str, list[str]]:
+        """The call with a parameter `p0`, `p1`, ... for each number in it, and the numbers."""
+        numbers: list[str] = []
+
+        def lift(value: Any) -> Any:
+            if isinstance(value, (tuple, list)):
+                return tuple(map(lift, value))
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                return value
+            numbers.append(written(value))
+            return f"p{len(numbers) - 1}"
+
+        positional = tuple(map(lift, self.positional))
+        named = {k: lift(v) for k, v in self.named.items()}
+        return str(_Call(self.layer, positional, named)), numbers
+
 
 def written(value: Any) -> str:
     """A value as the language writes it."""
@@ -163,6 +179,7 @@ class _Drawing:
         # As often as they are interesting, in an order that does not depend on hashing.
         self.kinds = [kind for kind in LAYERS if kind in kinds for _ in range(_TURNS.get(kind, 2))]
         self.lines: list[str] = []
+        self.blocks: dict[str, str] = {}
         self.values: list[_Value] = []
         self.used: set[str] = set()
         self.current = ""
@@ -181,7 +198,8 @@ class _Drawing:
     def net(self, name: str, layers: int, parts: int) -> RandomNet:
         made = tuple(tuple(self.part(layers)) for _ in range(parts))
         outputs = ", ".join(output for part in made for output in part)
-        lines = [f"net {name} {{", *(f"  {line}" for line in self.lines), f"  output {outputs}", "}", ""]
+        blocks = [f"block {named} {{ {call} }}" for call, named in self.blocks.items()]
+        lines = [*blocks, f"net {name} {{", *(f"  {line}" for line in self.lines), f"  output {outputs}", "}", ""]
         return RandomNet("\n".join(lines), self.sizes, made)
 
     def part(self, layers: int) -> list[str]:
@@ -235,7 +253,23 @@ class _Drawing:
             inputs = (source, *call.others)
             shapes = self.results(call, [v.shape for v in inputs])
             if shapes is not None:
+                held = len(self.blocks)
                 self.write(source, call, shapes)
+                if len(self.blocks) > held and self.chance(0.7):
+                    self.again(call)
+                return
+
+    def again(self, call: _Call) -> None:
+        """Use the newest block once more, with other numbers, where such a call comes along."""
+        form, numbers = call.lifted()
+        source, draw = self.values[-1], _DRAW[call.layer]
+        for _ in range(30):
+            other = draw(self, call.layer, source)
+            if other is None or other.lifted()[0] != form or other.lifted()[1] == numbers:
+                continue
+            shapes = self.results(other, [source.shape])
+            if shapes is not None:
+                self.write(source, other, shapes, in_block=True)
                 return
 
     def call(self, source: _Value) -> _Call | None:
@@ -275,22 +309,34 @@ class _Drawing:
     def numbers(self, shape: Shape, sizes: Sizes | None = None) -> tuple[int, ...]:
         return tuple(evaluate(dim, self.sizes[0] if sizes is None else sizes) for dim in shape)
 
-    def write(self, source: _Value, call: _Call, shapes: tuple[Shape, ...]) -> None:
+    def write(self, source: _Value, call: _Call, shapes: tuple[Shape, ...], *, in_block: bool | None = None) -> None:
         first = self.count()
         made = [_Value(f"v{first}_{i}" if len(shapes) > 1 else f"v{first}", shape) for i, shape in enumerate(shapes)]
         names = ", ".join(v.name for v in made)
+        if in_block is None:
+            in_block = len(made) == 1 and self.chance(0.4)
+        text = self.said(call) if in_block else str(call)
         if len(made) > 1 and source.name != self.current:
             # Results of a branch have one name; make the source the current value by a layer that does nothing.
             made = made[:1]
             names = made[0].name
-            self.lines.append(f"from {source.name} {{ {call} }} as {names}")
+            self.lines.append(f"from {source.name} {{ {text} }} as {names}")
         elif source.name == self.current:
-            self.lines.append(f"{call} as {names}")
+            self.lines.append(f"{text} as {names}")
             self.current = made[0].name
         else:
-            self.lines.append(f"from {source.name} {{ {call} }} as {names}")
+            self.lines.append(f"from {source.name} {{ {text} }} as {names}")
         self.used |= {source.name, *(v.name for v in call.others)}
         self.values += made
+
+    def said(self, call: _Call) -> str:
+        """The call as it stands, or as a use of a block that holds it and takes its numbers."""
+        form, numbers = call.lifted()
+        if call.others or not numbers:
+            return str(call)
+        parameters = ", ".join(f"p{i}" for i in range(len(numbers)))
+        named = self.blocks.setdefault(form, f"b{len(self.blocks)}({parameters})")
+        return f"{named.partition('(')[0]}({', '.join(numbers)})"
 
     # Pieces of arguments
 
