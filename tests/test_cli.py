@@ -157,6 +157,34 @@ class TestWhole:
         assert upc(capsys, "summary", "x.upc") == (130, "", "upc: interrupted\n")
 
 
+class TestOptionsAnywhere:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("-D", "width=3", "a.upc", "m.pt"),
+            ("a.upc", "-D", "width=3", "m.pt"),
+            ("a.upc", "m.pt", "-D", "width=3"),
+            ("a.upc", "-q", "-D", "width=3", "m.pt", "-o", "a.safetensors"),
+        ],
+    )
+    def test_options_may_stand_between_files(self, capsys, folder, words):
+        import torch
+
+        write(folder, "a.upc", "net a(width=2) { input x: [2] dense(width) output y }")
+        torch.save(torch.nn.Linear(2, 3).state_dict(), folder / "m.pt")
+        assert upc(capsys, "weights", "import", *words)[0] == 0
+        assert (folder / "a.safetensors").exists()
+
+    def test_standard_input_is_still_a_file(self, capsys, folder, monkeypatch):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(SMALL.encode())))
+        assert upc(capsys, "summary", "--net", "small", "-")[0] == 0
+
+    def test_what_is_not_known_is_still_named(self, capsys, folder):
+        with pytest.raises(SystemExit) as left:
+            main(["weights", "import", "a.upc", "--nonsense", "m.pt"])
+        assert left.value.code == 2 and "--nonsense" in capsys.readouterr().err
+
+
 class TestFiles:
     def test_the_only_file_is_taken(self, capsys, folder):
         write(folder, "small.upc", SMALL)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -503,6 +504,71 @@ class TestHostileFiles:
         Path("x.weights.h5").write_bytes(file.getvalue())
         assert "does not fit" in self.refuse("x.weights.h5", "E0631", EXIT_SOURCE)
 
+    def test_a_piece_much_larger_than_its_data_is_not_unpacked(self) -> None:
+        file = io.BytesIO()
+        with h5py.File(file, "w") as root:
+            how = {"maxshape": (None, None), "chunks": (9000, 9600), "compression": "gzip"}
+            root.create_dataset("layers/dense/vars/0", (2, 2), "f4", **how)[...] = 1
+        Path("x.weights.h5").write_bytes(file.getvalue())
+        assert "is stored in pieces of 345600000, more than" in self.refuse("x.weights.h5")
+        with h5py.File("y.weights.h5", "w") as root:  # in pieces of an ordinary size it is taken
+            root.create_dataset("layers/dense/vars/0", (2, 2), "f4", chunks=(1, 2), compression="gzip")[...] = 1
+        assert import_weights(graph_of(self.NET), "y.weights.h5").weights["dense.kernel"].sum() == 4
+
+    def test_thousands_of_layers_with_long_names_take_no_time(self) -> None:
+        graph = graph_of("net n { input x: [2] repeat 1500 { dense(2, use_bias=false) } output y }")
+        with h5py.File("x.weights.h5", "w") as root:
+            for i in range(1500):
+                root[f"layers/{'x' * 900}_{i}/vars/0"] = np.full((2, 2), i, np.float32)
+        before = time.process_time()
+        found = import_weights(graph, "x.weights.h5").weights
+        assert [array[0, 0] for array in found.values()] == list(range(1500))
+        assert time.process_time() - before < 10  # 1.0 s; before it grew with the square of the layers
+        with h5py.File("y.weights.h5", "w") as root:
+            root[f"layers/{'x' * 10_000}/vars/0"] = np.ones((2, 2), np.float32)
+        assert "characters in a name, more than 1024" in self.refuse("y.weights.h5")
+
+    def test_archives_with_endless_lists_of_members(self) -> None:
+        with zipfile.ZipFile("x.keras", "w") as archive:
+            archive.writestr("config.json", "{}")
+        content = bytearray(Path("x.keras").read_bytes())
+        content[-10:-6] = (2**31).to_bytes(4, "little")
+        Path("x.keras").write_bytes(content)
+        assert "list of members has 2147483648 bytes" in self.refuse("x.keras")
+
+    @pytest.mark.parametrize("ending", [".pt", ".pth", ".keras", ".weights.h5", ".safetensors"])
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (b"<!DOCTYPE html><html>", "it is a web page"),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "pointer of Git LFS"),
+            (b"", "it is empty"),
+        ],
+    )
+    def test_what_came_in_place_of_weights_is_named(self, ending: str, content: bytes, words: str) -> None:
+        Path(f"x{ending}").write_bytes(content)
+        with pytest.raises(UpcError, match=words):
+            import_weights(graph_of(self.NET), f"x{ending}")
+
+    @pytest.mark.parametrize("legacy", [True, False])
+    def test_a_whole_pickled_model_is_answered_in_our_words(self, legacy: bool) -> None:
+        torch.save(nn.Linear(2, 2), "x.pt", _use_new_zipfile_serialization=not legacy)
+        said = self.refuse("x.pt")
+        assert "whole pickled model" in said and "torch.save(model.state_dict(), FILE)" in said
+        assert "weights_only" not in said and "arbitrary" not in said
+
+    def test_a_pipe_is_not_waited_for(self) -> None:
+        for ending in (".pt", ".keras", ".weights.h5", ".safetensors"):
+            os.mkfifo(f"x{ending}")
+            with pytest.raises(UpcError, match="not a regular file"):
+                import_weights(graph_of(self.NET), f"x{ending}")
+
+    def test_values_that_are_not_finite(self) -> None:
+        torch.save({"a.weight": torch.tensor([[1.0, np.nan], [np.inf, 2.0]])}, "x.pt")
+        said = self.refuse("x.pt", "E0612", EXIT_SOURCE)
+        assert "dense.kernel has 2 values that are NaN or infinite" in said
+        assert np.isnan(import_weights(graph_of(self.NET), "x.pt", allow_nonfinite=True).weights["dense.kernel"]).any()
+
     def test_links_out_of_the_file_are_not_followed(self) -> None:
         Path("secret.h5").write_bytes(self.h5(values=np.ones((2, 2), np.float32)))
         with h5py.File("x.weights.h5", "w") as root:
@@ -588,6 +654,9 @@ class TestCommand:
         weights = drawn(graph_of(Path("n.upc").read_text()))
         weights["dense.kernel"][0, 0] = np.inf
         save("n.safetensors", weights)
+        assert self.upc(capsys, "weights", "export", "--weights", "n.safetensors", "-o", "x.pt")[0] == EXIT_SOURCE
+        how = ("--weights", "n.safetensors", "--allow-nonfinite")
+        assert self.upc(capsys, "weights", "export", *how, "-o", "x.pt")[0] == 0
         code, out, _ = self.upc(capsys, "weights", "show", "--weights", "n.safetensors", "--json")
         rows = {row["key"]: row for row in json.loads(out)}
         assert code == 0 and list(rows) == list(weights)

@@ -199,6 +199,13 @@ def test_weights_that_are_not_finite(faces: Written, tmp_path: Path) -> None:
             assert np.isnan(loaded(*faces.inputs(1))).any()
 
 
+def test_any_number_of_strangers_is_counted(faces: Written) -> None:
+    strangers = {f"stray{i}\x1b[31m": np.zeros(1, np.float32) for i in range(5000)}
+    with pytest.raises(ValueError, match="4980 more are not expected") as raised:
+        faces.module.load({**faces.weights, **strangers})
+    assert len(str(raised.value)) < 2000 and "\x1b" not in str(raised.value)
+
+
 REWRITE = """
 import sys, time
 content = open(sys.argv[1], "rb").read()

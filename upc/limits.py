@@ -49,7 +49,7 @@ class Limits:
     model_layers: int = _limit(30_000, "layers of another tool's model, its parts counted as often as they are used")
     model_depth: int = _limit(16, "models inside models, and groups inside groups of an HDF5 file", most=100)
     config_bytes: int = _limit(1 << 25, "bytes of the description of a model that a Keras file holds")
-    tensor_name: int = _limit(4_096, "characters of one name in another tool's file, groups and all")
+    tensor_name: int = _limit(1_024, "characters of one name in another tool's file, groups and all")
     tensor_names: int = _limit(1 << 24, "characters of all names in another tool's file together")
     chunk_bytes: int = _limit(1 << 22, "bytes of a piece of an HDF5 dataset of less than half that")
     archive_directory_bytes: int = _limit(1 << 24, "bytes of the list of members of a zip archive")

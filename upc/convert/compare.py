@@ -125,10 +125,9 @@ class _Walk:
                 for one, other in zip(mine[i:j], its[k:m], strict=True):
                     self.settings(one, other)
             else:
-                after = self.net.operations[a]
-                self._other(
-                    [self.net.operations[n] for n in mine[i:j]], [self.file.operations[n] for n in its[k:m]], after
-                )
+                after = self.net.operations[mine[j] if j < len(mine) else a]
+                its_own = [self.file.operations[n] for n in its[k:m]]
+                self._other([self.net.operations[n] for n in mine[i:j]], its_own, after)
         chains = [*(self.net.operations[i] for i in mine), *(self.file.operations[i] for i in its)]
         if any(operation.layer is None for operation in chains):
             # Beside what is not known, what seems to differ may have been taken for something else.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from upc.convert.foreign import missing
+from upc import __version__
+from upc.convert.foreign import MARK, missing
 from upc.diagnostics import EXIT_USAGE, error
 from upc.files import write_atomic
 from upc.ir import Array, Graph
@@ -34,16 +36,21 @@ def export_weights(graph: Graph, weights: Mapping[str, Array], path: str | os.Pa
 
 def _keras(graph: Graph, weights: Mapping[str, Array], suffix: str) -> bytes:
     try:
-        import h5py  # noqa: F401 - Keras would say so only while it writes
+        import h5py
     except ImportError:
         raise missing("h5py", "keras", f"writing {suffix}") from None
     model = load_keras(graph, weights).model
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, f"{graph.name}{suffix}")
+        # The mark says that layers are called what upc calls them, not what Keras counted them by.
         if suffix == ".keras":
             model.save(file)
+            with zipfile.ZipFile(file, "a") as archive:
+                archive.writestr(zipfile.ZipInfo(MARK), __version__)
         else:
             model.save_weights(file)
+            with h5py.File(file, "a") as root:
+                root.attrs[MARK] = __version__
         return file.read_bytes()
 
 

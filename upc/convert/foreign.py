@@ -12,6 +12,9 @@ from upc.convert.description import Description
 from upc.diagnostics import EXIT_MISSING, EXIT_USAGE, UpcError, error
 from upc.ir import Array
 
+MARK = "written by upc"
+"""Name of a member of a `.keras` archive, or of an attribute of an HDF5 file, that upc exported."""
+
 Convention = Literal["keras", "torch"]
 """Whose layouts the tensors have. Keras's are upc's own."""
 
@@ -48,7 +51,7 @@ class Foreign:
     """A file: what reports call it, whose layouts it has, its layers.
 
     `key` is the part of the file that was taken, where it has several. `description` is what the file says of the
-    network itself, `notes` what was done to the tensors in reading them.
+    network itself, `notes` what was done to the tensors in reading them; `own` is a file that upc exported.
     """
 
     file: str
@@ -58,6 +61,7 @@ class Foreign:
     key: str | None = None
     description: Description | None = None
     notes: tuple[str, ...] = ()
+    own: bool = False
 
     def tensors(self) -> Iterator[Tensor]:
         """All of them, in order."""
@@ -72,16 +76,17 @@ def checked(tensors: Iterable[Tensor], file: str) -> list[Tensor]:
     for tensor in tensors:
         taken.append(tensor)
         letters += len(tensor.name)
-        within(file, "tensors", len(taken), limits.current().tensors)
-        within(file, "characters in a name", len(tensor.name), limits.current().tensor_name)
-        within(file, "characters in its names", letters, limits.current().tensor_names)
+        within(file, "tensors", len(taken), limits.current().tensors, "tensors")
+        within(file, "characters in a name", len(tensor.name), limits.current().tensor_name, "tensor_name")
+        within(file, "characters in its names", letters, limits.current().tensor_names, "tensor_names")
     return taken
 
 
-def within(file: str, what: str, found: int, limit: int) -> None:
-    """Refuse a file that holds more of something than a limit allows."""
+def within(file: str, what: str, found: int, limit: int, name: str | None = None) -> None:
+    """Refuse a file that holds more of something than a limit allows; `name` is that of the limit, where it has one."""
     if found > limit:
-        raise unreadable(file, f"it has {found} {what}, more than {limit}")
+        hint = limits.hint(name, found) if name else None
+        raise unreadable(file, f"it has {found} {what}, more than {limit}", hint)
 
 
 def unreadable(file: str, reason: str, hint: str | None = None) -> UpcError:

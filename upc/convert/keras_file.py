@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from upc import limits
-from upc.convert.foreign import Foreign, ForeignLayer, Tensor, checked, missing, natural, unreadable, within
+from upc.convert.foreign import MARK, Foreign, ForeignLayer, Tensor, checked, missing, natural, unreadable, within
 from upc.convert.keras_config import of_config, places
 from upc.convert.zipped import check_directory
 from upc.ir import Array
@@ -38,6 +38,7 @@ def read_keras(path: str, file: BinaryIO, size: int, room_bytes: int) -> Foreign
         with zipfile.ZipFile(content) as archive:
             config = json.loads(_unpack(archive, "config.json", limits.current().config_bytes, path))
             weights = io.BytesIO(_unpack(archive, "model.weights.h5", room_bytes, path))
+            own = MARK in archive.namelist()
     except KeyError as problem:
         raise unreadable(path, f"it has no {problem.args[0].split(chr(39))[1]}") from None
     except (zipfile.BadZipFile, ValueError, RecursionError, NotImplementedError, RuntimeError, EOFError) as problem:
@@ -55,7 +56,7 @@ def read_keras(path: str, file: BinaryIO, size: int, room_bytes: int) -> Foreign
 
     found.sort(key=position)  # stable: what the order does not name stays where it was
     shapes = {layer.place: tuple(tensor.shape for tensor in layer.tensors) for layer in found}
-    return Foreign(path, "keras", tuple(found), "run", description=of_config(config, shapes))
+    return Foreign(path, "keras", tuple(found), "run", description=of_config(config, shapes), own=own)
 
 
 def read_h5(path: str, file: BinaryIO, size: int, room_bytes: int) -> Foreign:
@@ -65,21 +66,22 @@ def read_h5(path: str, file: BinaryIO, size: int, room_bytes: int) -> Foreign:
     config = None
     try:
         content = io.BytesIO(file.read(size))
-        with h5py.File(content, "r") as root:
-            model = _step(h5py, root, "model_weights", path) if "model_weights" in root else root
-            if any(name.startswith("layer_names") for name in model.attrs):
-                found = _numbered(_older(h5py, model, content, path), path)
-                if isinstance(text := root.attrs.get("model_config"), (str, bytes)):
-                    within(path, "bytes of description", len(text), limits.current().config_bytes)
-                    config = json.loads(text)
-                shapes = {layer.place: tuple(tensor.shape for tensor in layer.tensors) for layer in found}
-                # Names tell layers apart only where no two, of two models inside one, have the same.
-                known = of_config(config, shapes, by_name=True) if len(shapes) == len(found) else None
-                return Foreign(path, "keras", tuple(found), "run", description=known)
+        root = h5py.File(content, "r")
+        own = MARK in root.attrs
+        model = _step(h5py, root, "model_weights", path) if "model_weights" in root else root
+        if any(name.startswith("layer_names") for name in model.attrs):
+            found = _numbered(_older(h5py, model, path), path)
+            if isinstance(text := root.attrs.get("model_config"), (str, bytes)):
+                within(path, "bytes of description", len(text), limits.current().config_bytes, "config_bytes")
+                config = json.loads(text)
+            shapes = {layer.place: tuple(tensor.shape for tensor in layer.tensors) for layer in found}
+            # Names tell layers apart only where no two, of two models inside one, have the same.
+            known = of_config(config, shapes, by_name=True) if len(shapes) == len(found) else None
+            return Foreign(path, "keras", tuple(found), "run", description=known)
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, RecursionError) as problem:
         raise unreadable(path, f"it is no HDF5 file of weights: {printable(str(problem))}") from None
     found = _layers(h5py, content, path)
-    return Foreign(path, "keras", tuple(found), "kind")
+    return Foreign(path, "keras", tuple(found), "kind", own=own)
 
 
 def _h5py(path: str) -> Any:
@@ -100,10 +102,10 @@ def _unpack(archive: zipfile.ZipFile, name: str, limit: int, path: str) -> bytes
 
 
 def _layers(h5py: Any, file: BinaryIO, path: str) -> list[ForeignLayer]:
-    """Every layer that has weights, with its place in the file."""
+    """Every layer that has weights, with its place in the file, which its tensors keep open: to find a dataset again
+    by its name takes time for every other name."""
     try:
-        with h5py.File(file, "r") as root:
-            return _numbered(_walk(h5py, root, "", file, path), path)
+        return _numbered(_walk(h5py, h5py.File(file, "r"), "", path), path)
     except (OSError, ValueError, TypeError, KeyError, RuntimeError) as problem:
         raise unreadable(path, f"it is no HDF5 file of weights: {printable(str(problem))}") from None
 
@@ -121,24 +123,24 @@ def _numbered(layers: Iterator[ForeignLayer], path: str) -> list[ForeignLayer]:
     return found
 
 
-def _walk(h5py: Any, root: Any, place: str, file: BinaryIO, path: str) -> Iterator[ForeignLayer]:
+def _walk(h5py: Any, root: Any, place: str, path: str) -> Iterator[ForeignLayer]:
     """Every group with variables, by name, what is in a group after the group itself."""
     waiting = [(root, place, 0)]
     met = 0
     while waiting:
         group, place, depth = waiting.pop()
         met += len(group)
-        within(path, "groups and datasets", met, 2 * limits.current().tensors)
-        within(path, "groups inside groups", depth, limits.current().model_depth)
-        within(path, "characters in a name", len(place), limits.current().tensor_name)
+        within(path, "groups and datasets", met, limits.current().tensors, "tensors")
+        within(path, "groups inside groups", depth, limits.current().model_depth, "model_depth")
+        within(path, "characters in a name", len(place), limits.current().tensor_name, "tensor_name")
         names = sorted(group, key=natural)
         if "vars" in names:
             variables = _step(h5py, group, "vars", path)
             met += len(variables)
-            within(path, "groups and datasets", met, 2 * limits.current().tensors)
+            within(path, "groups and datasets", met, limits.current().tensors, "tensors")
             name = _attribute(variables, "name", path) or place.rpartition("/")[2]
             children = [(own, _step(h5py, variables, own, path)) for own in sorted(variables, key=natural)]
-            tensors = tuple(_tensor(h5py, data, f"{place}/vars/{own}", own, file, path) for own, data in children)
+            tensors = tuple(_tensor(h5py, data, f"{place}/vars/{own}", own, path) for own, data in children)
             if tensors:
                 kind = re.sub(r"_[0-9]{1,9}$", "", place.rpartition("/")[2])
                 yield ForeignLayer(name, tensors, kind, place)
@@ -155,11 +157,11 @@ def _attribute(group: Any, name: str, path: str) -> str:
         return ""
     value = group.attrs[name]
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    within(path, "characters in a name", len(text), limits.current().tensor_name)
+    within(path, "characters in a name", len(text), limits.current().tensor_name, "tensor_name")
     return text
 
 
-def _older(h5py: Any, model: Any, file: BinaryIO, path: str) -> Iterator[ForeignLayer]:
+def _older(h5py: Any, model: Any, path: str) -> Iterator[ForeignLayer]:
     """The layers of a file that lists them: `layer_names`, and `weight_names` of each."""
     for name in _listed(model.attrs, "layer_names", path):
         group = _step(h5py, model, name, path)
@@ -170,7 +172,7 @@ def _older(h5py: Any, model: Any, file: BinaryIO, path: str) -> Iterator[Foreign
             for part in weight.split("/"):
                 data = _step(h5py, data, part, path)
             owner, _, own = weight.rpartition("/")
-            inner.setdefault(owner, []).append(_tensor(h5py, data, f"{name}/{weight}", own, file, path))
+            inner.setdefault(owner, []).append(_tensor(h5py, data, f"{name}/{weight}", own, path))
         for owner, tensors in inner.items():
             own = name if len(inner) == 1 else owner.rpartition("/")[2]
             yield ForeignLayer(name if len(inner) == 1 else f"{name}/{owner}", tuple(tensors), place=own)
@@ -182,9 +184,9 @@ def _listed(attributes: Any, name: str, path: str) -> list[str]:
     found: list[str] = []
     for chunk in chunks:
         space = attributes.get_id(chunk).shape
-        within(path, "names in a list", len(found) + (space[0] if space else 0), limits.current().tensors)
+        within(path, "names in a list", len(found) + (space[0] if space else 0), limits.current().tensors, "tensors")
         found += [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in attributes[chunk]]
-    within(path, "characters in its names", sum(map(len, found)), limits.current().tensor_names)
+    within(path, "characters in its names", sum(map(len, found)), limits.current().tensor_names, "tensor_names")
     return found
 
 
@@ -195,7 +197,7 @@ def _step(h5py: Any, group: Any, name: str, path: str) -> Any:
     return group[name]
 
 
-def _tensor(h5py: Any, data: Any, name: str, own: str, file: BinaryIO, path: str) -> Tensor:
+def _tensor(h5py: Any, data: Any, name: str, own: str, path: str) -> Tensor:
     shown = printable(name)
     if not isinstance(data, h5py.Dataset) or data.shape is None or data.is_virtual or data.external:
         raise unreadable(path, f"`{shown}` is not plain data")
@@ -203,12 +205,10 @@ def _tensor(h5py: Any, data: Any, name: str, own: str, file: BinaryIO, path: str
     brain = data.dtype.itemsize == 2 and data.attrs.get("dtype") == "bfloat16"
     if data.dtype.kind != "f" and not brain:
         raise unreadable(path, f"`{shown}` has elements of type {data.dtype}, expected floating-point numbers")
-    place = data.name
 
     def read() -> Array:
         try:
-            with h5py.File(file, "r") as root:
-                raw = root[place][()]
+            raw = data[()]
         except (OSError, ValueError, RuntimeError) as problem:
             raise unreadable(path, f"`{shown}`: {problem}") from None
         if brain:

@@ -64,12 +64,16 @@ def match(graph: Graph, foreign: Foreign, mapping: Mapping[str, str] | None = No
     """
     if mapping:
         return _mapped(graph, foreign, mapping, in_order)
-    if (named := _named(graph, foreign)) is not None:
+    if (foreign.own or foreign.convention == "torch") and (named := _named(graph, foreign)) is not None:
         return named
     nodes = _weighty(graph.nodes)
     if (connected := _connected(graph, foreign)) is not None:
         pairs = [pair for node in nodes for pair in _fit(node, connected[node.path], foreign)]
         return Match(tuple(pairs), "by the connections that it describes")
+    if foreign.convention == "keras" and (named := _named(graph, foreign)) is not None:
+        # Keras counts layers as they are made, which gives the names that upc gives to layers as they are written.
+        _sure(graph, _matched(named.pairs, foreign, counted_only=True), foreign, in_order)
+        return named
     pairs, how = _in_order(graph, nodes, foreign, in_order)
     return Match(tuple(pairs), how)
 
@@ -204,11 +208,8 @@ def _in_order(graph: Graph, nodes: Sequence[Node], foreign: Foreign, in_order: b
         foreign = replace(foreign, order="name")  # classes of the user's own, whose attributes are all there is
     layers = list(_by_kind(nodes, foreign) if foreign.order == "kind" else foreign.layers)
     pairs: list[Pair] = []
-    matched = []
     for node, layer in zip(nodes, layers, strict=False):
-        fitting = _fit(node, layer, foreign)
-        matched.append(Matched(node, layer, tuple(pair.tensor for pair in fitting)))
-        pairs += fitting
+        pairs += _fit(node, layer, foreign)
     if len(nodes) > len(layers):
         node = nodes[len(layers)]
         message = f"{foreign.file} has {_count(layers)}, none for {node.path}"
@@ -216,13 +217,34 @@ def _in_order(graph: Graph, nodes: Sequence[Node], foreign: Foreign, in_order: b
     for layer in layers[len(nodes) :]:
         if not all(_is_neutral(tensor) for tensor in layer.tensors):
             raise _left_over(layer.name, foreign)
-    groups = of_one_shape(matched)
+    matched = _matched(pairs, foreign)
+    _sure(graph, matched, foreign, in_order)
     if in_order:
         return pairs, "in order, as told"
-    if unclear := undecided(graph, groups, foreign):
-        raise UpcError([_unclear(group, foreign) for group in unclear[: limits.DIAGNOSTICS]], EXIT_USAGE)
-    counted = groups and foreign.order in ("registered", "name")
+    counted = foreign.order in ("registered", "name") and of_one_shape(matched)
     return pairs, "in order; the numbers in their names tell layers of one shape apart" if counted else "in order"
+
+
+def _matched(pairs: Iterable[Pair], foreign: Foreign, counted_only: bool = False) -> list[Matched]:
+    """The nodes of pairs with their layers; with `counted_only` those alone whose name is their kind and a number."""
+    owners = {tensor.name: layer for layer in foreign.layers for tensor in layer.tensors}
+    groups: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault(pair.node.path, []).append(pair)
+    found = []
+    for path, group in groups.items():
+        stem, _, number = path.rpartition("_")
+        node = group[0].node
+        if not counted_only or path == node.layer.name or (stem == node.layer.name and number.isdigit()):
+            found.append(Matched(node, owners[group[0].tensor.name], tuple(pair.tensor for pair in group)))
+    return found
+
+
+def _sure(graph: Graph, matched: Sequence[Matched], foreign: Foreign, in_order: bool) -> None:
+    """Raise UpcError that lists the layers of one shape that nothing tells apart, unless their order is vouched for."""
+    unclear = [] if in_order else undecided(graph, of_one_shape(matched), foreign)
+    if unclear:
+        raise UpcError([_unclear(group, foreign) for group in unclear[: limits.DIAGNOSTICS]], EXIT_USAGE)
 
 
 _ORDERS = {

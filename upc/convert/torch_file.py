@@ -31,7 +31,7 @@ def read_pt(path: str, file: BinaryIO, size: int, key: str | None) -> Foreign:
         import torch
     except ImportError:
         raise missing("torch", "torch", f"reading {path}") from None
-    within(path, "bytes", size, limits.current().model_bytes)
+    within(path, "bytes", size, limits.current().model_bytes, "model_bytes")
     try:
         # Read whole, not mapped: a file that shrinks meanwhile would end the process.
         content = io.BytesIO(file.read(size))
@@ -65,8 +65,13 @@ def read_safetensors(path: str, key: str | None) -> Foreign:
     if key is not None:
         raise error("E0632", f"{path} has no parts that --key could name", exit_code=EXIT_USAGE)
     found = canonical.tensors(path)
-    names = sorted((name for name in found if not name.endswith(_COUNTERS)), key=natural)
+    names = sorted((name for name in found if not name.endswith(_COUNTERS)), key=_by_parts)
     return _foreign(path, [_named(name, found[name].shape, found[name].read) for name in names], "name", None)
+
+
+def _by_parts(name: str) -> tuple[Any, ...]:
+    """A sort key that compares names part by part: all of conv stands before all of conv1."""
+    return tuple(map(natural, name.split(".")))
 
 
 def _foreign(path: str, tensors: Iterable[Tensor], order: Order, key: str | None) -> Foreign:
