@@ -1,13 +1,16 @@
 """What each technique of the Numba module brings: the same network with and without it, their calls in turn.
 
-    python benchmarks/techniques.py [--rounds 7] [--seconds 0.2] [--threads N]
+    python benchmarks/techniques.py [--rounds 7] [--seconds 0.2] [--threads N] [--processes 1] [--only WORDS]
 
-techniques.md is written beside this file. Nothing else should run on the machine.
+Where processes are several, the medians of each are told apart from those of the others by their own median: what
+memory a process happens to get counts for some percent. techniques.md is written beside this file, unless --only
+picks techniques by words of their names: these are printed. Nothing else should run on the machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -121,19 +124,28 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, metavar="N")
     parser.add_argument("--seconds", type=float, default=0.2, metavar="S")
     parser.add_argument("--threads", type=int, metavar="N")
+    parser.add_argument("--processes", type=int, default=1, metavar="N")
+    parser.add_argument("--only", default="", metavar="WORDS")
     options = parser.parse_args()
-    threads = options.threads or silicon.available_cores()
+    options.threads = options.threads or silicon.available_cores()
     rows = []
     with tempfile.TemporaryDirectory(prefix="upc-techniques-") as folder:
         os.environ["UPC_CACHE_DIR"] = folder
-        for technique in TECHNIQUES:
-            for case, batch in technique.cases:
-                on, off, error = _compare(technique, case, batch, threads, Path(folder), options)
-                print(f"{technique.name}, {case} {batch}: {off / on:.2f}", file=sys.stderr, flush=True)
-                cells = [report.duration(off), report.duration(on), f"{off / on:.2f}", f"{error:.1e}"]
+        for number, technique in enumerate(TECHNIQUES):
+            for case, batch in technique.cases if options.only in technique.name else ():
+                # A process each: of one after another, the first alone compiles.
+                with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as processes:
+                    work = [(number, case, batch, Path(folder), options)] * options.processes
+                    found = processes.starmap(_compare, work, chunksize=1)
+                ratios = sorted(off / on for on, off, _ in found)
+                on, off, error = (median(numbers) for numbers in zip(*found, strict=True))
+                spread = f" ({ratios[0]:.2f} to {ratios[-1]:.2f})" if len(ratios) > 1 else ""
+                print(f"{technique.name}, {case} {batch}: {median(ratios):.2f}{spread}", file=sys.stderr, flush=True)
+                cells = [report.duration(off), report.duration(on), f"{median(ratios):.2f}", f"{error:.1e}"]
                 rows.append([technique.name, case.upper() if len(case) == 2 else case, str(batch), *cells])
-    text = page(rows, threads)
-    write_atomic(HERE / "techniques.md", text)
+    text = page(rows, options.threads)
+    if not options.only:
+        write_atomic(HERE / "techniques.md", text)
     print(text)
 
 
@@ -145,10 +157,10 @@ def _graph(case: str) -> Graph:
 
 
 def _compare(
-    technique: Technique, case: str, batch: int, threads: int, folder: Path, options: argparse.Namespace
+    number: int, case: str, batch: int, folder: Path, options: argparse.Namespace
 ) -> tuple[float, float, float]:
     """(seconds with it, seconds without, how far the results are apart in the output's largest value)."""
-    graph = _graph(case)
+    technique, threads, graph = TECHNIQUES[number], options.threads, _graph(case)
     arrays = resolve_weights(graph, None, 0)
     texts = [pipeline.emit(graph, "numba", batch=batch)]
     if isinstance(technique.off, tuple):
