@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ from upc.check import check, check_results, engines, pose
 from upc.check.bound import longest_sums
 from upc.check.compare import difference
 from upc.check.inner import first_parting
-from upc.check.problem import choose_sizes
+from upc.check.problem import choose_sizes, several_sizes
+from upc.check.report import table
 from upc.cli import main
 from upc.source import Source
+
+CORPUS = Path(__file__).parent / "corpus" / "ok"
 
 TEXT = """
 net small {
@@ -98,10 +102,20 @@ def test_without_targets_what_is_left_out_is_said(monkeypatch):
 
 def test_a_check_that_compared_nothing_is_not_ok():
     posed = pose(graph_of(TEXT))
-    alone = check_results(posed, ["reference"], {})
+    alone = check_results([posed], ["reference"], [{}])
     assert not alone.ok and alone.exit_code == 1
-    failed = check_results(posed, ["reference", "torch"], {"torch": engines.Failure("it stopped")})
-    assert not failed.ok and failed.exit_code == 1
+    failed = check_results([posed], ["reference", "torch"], [{"torch": engines.Failure("it stopped")}])
+    assert not failed.ok and failed.exit_code == 1 and "torch gave no result: it stopped" in table(failed)
+
+
+def test_a_target_without_words_for_a_layer_is_left_out():
+    posed = pose(graph_of(TEXT))
+    gap = engines.Failure("no words for relu", unsupported=True)
+    found = check_results([posed], ["reference", "numba", "torch"], [{"numba": posed.expected, "torch": gap}])
+    assert found.ok and found.exit_code == 0
+    assert "left out: torch (no words for relu)" in table(found) and "all agree" in table(found)
+    alone = check_results([posed], ["reference", "torch"], [{"torch": gap}])
+    assert not alone.ok and alone.exit_code == 1 and "nothing was compared" in table(alone)
 
 
 def test_keras_stands_for_all_its_backends():
@@ -142,6 +156,42 @@ def test_weights_from_a_file_are_used(net, tmp_path, capsys):
     assert main(["check", str(net), "--weights", str(path), "--targets", "reference,torch"]) == 0
     path.write_bytes(b"no weights")
     assert main(["check", str(net), "--weights", str(path), "--targets", "reference,torch"]) != 0
+
+
+def test_several_sizes_are_tried_and_the_smallest_among_them():
+    assert several_sizes(graph_of(TEXT), {}) == [{}]
+    assert several_sizes(graph_of(FREE), {}) == [
+        *({"H": 6, "W": 8}, {"H": 2, "W": 2}, {"H": 2, "W": 8}, {"H": 6, "W": 2})
+    ]
+    assert several_sizes(graph_of(FREE), {"W": 12}) == [{"H": 6, "W": 12}, {"H": 2, "W": 12}]
+    assert several_sizes(graph_of(FREE), {"H": 4, "W": 12}) == [{"H": 4, "W": 12}]
+    alike = graph_of(
+        "net n {\n  input a: [H, 5, 2]\n  input b: [W, 5, 2]\n  conv2d(2, 3) as c\n"
+        "  from a { conv2d(2, 3) } as d\n  from c { add(d) } as y\n  output y\n}\n"
+    )
+    assert several_sizes(alike, {}) == [{"H": 6, "W": 6}, {"H": 3, "W": 3}]
+    unet = compile_source(Source("unet.upc", (CORPUS / "unet.upc").read_text()))
+    assert several_sizes(unet, {})[1] == {"H": 4, "W": 4}
+
+
+def test_a_net_is_run_at_all_these_sizes(tmp_path, capsys):
+    path = tmp_path / "free.upc"
+    path.write_text(FREE)
+    assert main(["check", str(path), "--targets", "reference,torch"]) == 0
+    said = capsys.readouterr().out
+    assert "also run at H=2, W=2; H=2, W=8; H=6, W=2: none differs" in said and "(2, 6, 8, 3)" in said
+
+
+def test_a_difference_at_the_smallest_size_alone_is_found():
+    """A target that gives the reference's own results, but for one size."""
+    graph = graph_of(FREE)
+    problems = [pose(graph, sizes=sizes) for sizes in several_sizes(graph, {})]
+    results = [{"torch": posed.expected} for posed in problems]
+    results[1] = {"torch": tuple(x + 1 for x in problems[1].expected)}
+    found = check_results(problems, ["reference", "torch"], results)
+    assert not found.ok and [c.sizes for c in found.comparisons if not c.ok] == [{"H": 2, "W": 2}]
+    said = table(found)
+    assert "(2, 2, 2, 3)" in said and "also run at H=2, W=8; H=6, W=2: none differs" in said
 
 
 def test_free_sizes_are_chosen_so_that_the_net_can_work():

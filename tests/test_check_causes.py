@@ -8,7 +8,7 @@ import pytest
 
 from upc import pipeline
 from upc.build import compile_source
-from upc.check import check_results, pose
+from upc.check import check, check_results, pose, problem
 from upc.check.engines import Failure, Job, Worker
 from upc.source import Source
 
@@ -212,7 +212,7 @@ def judged(workers, net, target, text):
     posed = PROBLEMS[net]
     result = workers[target].run(Job(posed.graph, posed.weights, posed.inputs, text))
     assert not isinstance(result, Failure), result
-    return check_results(posed, ("reference", target), {target: result})
+    return check_results([posed], ("reference", target), [{target: result}])
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -244,3 +244,54 @@ def test_there_are_as_many_kinds_of_fault_as_are_promised():
         *("half_pixel", "crd/dcr", "flatten order", "kernel flip", "transposed kernel axes", "channel order"),
     }
     assert promised <= {kind for *_, kind, _ in FAULTS.values()}
+
+
+# A transposed convolution whose phases are taken for each other where the picture is one column wide.
+NARROW = """
+net narrow {
+  input x: [H, W, 1]
+  conv2d_transpose(1, 3, strides=2, padding=same, output_padding=0)
+  output y
+}
+"""
+
+
+def with_turned_kernel(posed):
+    """What the net makes with rows and columns of its kernel exchanged."""
+    turned = {key: w.swapaxes(0, 1) if w.ndim == 4 else w for key, w in posed.weights.items()}
+    return problem(posed.graph, turned, posed.inputs).expected
+
+
+def test_a_mistake_that_explains_one_size_alone_is_not_named():
+    graph = compile_source(Source("narrow.upc", NARROW))
+    narrow, wide = pose(graph, sizes={"H": 2, "W": 1}), pose(graph, sizes={"H": 6, "W": 7})
+    wrong = {"numba": with_turned_kernel(narrow)}
+    right, turned = {"numba": wide.expected}, {"numba": with_turned_kernel(wide)}
+    targets = ("reference", "numba")
+    assert not check_results([narrow, wide], targets, [wrong, right]).causes
+    # Nor where the other size was not asked for, but looked at for the sake of the cause.
+    assert not check_results([narrow], targets, [wrong], witnesses=[(wide, right)]).causes
+    found = check_results([narrow, wide], targets, [wrong, turned])
+    assert found.causes["numba"].detail == "rows and columns of the kernel exchanged"
+
+
+def test_a_mistake_that_only_lessens_a_difference_is_not_named():
+    posed = PROBLEMS["picture"]
+    (y,) = posed.expected
+    shifted = {"torch": (y * 1.001 + 1e-3 * posed.bounds["result"].limit,)}
+    assert not check_results([posed], ("reference", "torch"), [shifted]).causes
+
+
+def test_one_size_that_is_asked_for_is_held_against_others(monkeypatch):
+    """`--size` compares at that size alone; what is named is also true at those that a check chooses by itself."""
+    graph, asked = compile_source(Source("narrow.upc", NARROW)), []
+
+    def run_all(jobs):
+        asked.append({target: [job.inputs[0].shape[1:3] for job in those] for target, those in jobs.items()})
+        posed = [problem(graph, job.weights, job.inputs) for job in jobs["numba"]]
+        return [{"numba": with_turned_kernel(p) if p.sizes["W"] == 1 else p.expected} for p in posed]
+
+    monkeypatch.setattr("upc.check.run_all", run_all)
+    found = check(graph, targets=["reference", "numba"], sizes={"H": 2, "W": 1})
+    assert not found.ok and not found.causes and len(found.problems) == 1
+    assert asked == [{"numba": [(2, 1)]}, {"numba": [(6, 7), (1, 1), (1, 7), (6, 1)]}]

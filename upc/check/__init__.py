@@ -5,15 +5,15 @@ Non-Goals: speed (see `bench`), and training: what is compared is what a net com
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 
 from upc.check.causes import Cause, explain
 from upc.check.compare import Difference, difference
 from upc.check.engines import Failure, Job, Result, choose, run_all
 from upc.check.inner import Parting, first_parting
-from upc.check.problem import Problem, pose, problem
+from upc.check.problem import Problem, pose, problem, several_sizes
 from upc.diagnostics import EXIT_MISMATCH, EXIT_OK
 from upc.ir import Array, Graph
 
@@ -22,13 +22,14 @@ __all__ = ["Check", "Comparison", "check", "check_results", "explain", "pose", "
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two targets on one output. `limit` is what they may differ by."""
+    """Two targets on one output, where free sizes had these numbers. `limit` is what they may differ by."""
 
     a: str
     b: str
     output: str
     difference: Difference
     limit: float
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -39,17 +40,24 @@ class Comparison:
 class Check:
     """What a check found.
 
-    `failures` are targets that gave no result, `left_out` those that are not installed (with the module
+    `problems` are one net's at each of the sizes it was run on. `failures` are targets that gave no result at some
+    size, `unsupported` those that have no words for a layer, `left_out` those that are not installed (with the module
     they lack), `causes` and `partings` stand by the target that is wrong.
     """
 
-    problem: Problem
+    problems: tuple[Problem, ...]
     targets: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     failures: Mapping[str, Failure]
+    unsupported: Mapping[str, Failure]
     left_out: Mapping[str, str]
     causes: Mapping[str, Cause]
     partings: Mapping[str, Parting]
+
+    @property
+    def problem(self) -> Problem:
+        """The first, at the sizes that were chosen or given."""
+        return self.problems[0]
 
     @property
     def ok(self) -> bool:
@@ -62,7 +70,7 @@ class Check:
         return EXIT_OK if self.ok else EXIT_MISMATCH
 
     def pairs(self) -> list[dict[str, object]]:
-        """For every pair the worst of its outputs, as `--json` gives it."""
+        """For every pair the worst of its outputs and sizes, as `--json` gives it."""
         found: dict[tuple[str, str], list[Difference]] = {}
         for comparison in self.comparisons:
             found.setdefault((comparison.a, comparison.b), []).append(comparison.difference)
@@ -91,51 +99,88 @@ def check(
 ) -> Check:
     """Compare targets (all that are installed, if not said) on a batch made up from a seed.
 
-    Without `weights`, made up ones. `sizes` gives the free sizes numbers. With `layers`, the first value
-    in which a wrong target parts from the reference is looked for. `texts` has targets run other source
-    than would be emitted.
+    Without `weights`, made up ones. `sizes` gives free sizes numbers; those that have none are tried at several, the
+    smallest that the net can work with among them. With `layers`, the first value in which a wrong target parts from
+    the reference is looked for. `texts` has targets run other source than would be emitted.
     Errors: UpcError for targets that are unknown or not installed, and for sizes that do not fit.
     """
     chosen, left_out = choose(targets)
     if len(chosen) == 1 and chosen[0] != "reference":
         chosen = ("reference", *chosen)
-    posed = pose(graph, weights, batch=batch, seed=seed, sizes=sizes)
     texts = texts or {}
-    jobs = {t: Job(graph, posed.weights, posed.inputs, texts.get(t)) for t in chosen if t != "reference"}
-    return check_results(posed, chosen, run_all(jobs, jobs), left_out, layers=layers, texts=texts)
+
+    def run(those: Sequence[Problem], on: Sequence[str]) -> list[dict[str, Result]]:
+        return run_all({t: [Job(graph, p.weights, p.inputs, texts.get(t)) for p in those] for t in on})
+
+    def posed(tried: Sequence[Mapping[str, int]]) -> list[Problem]:
+        return [pose(graph, weights, batch=batch, seed=seed, sizes=numbers) for numbers in tried]
+
+    tried = several_sizes(graph, sizes or {})
+    problems = posed(tried)
+    results = run(problems, [target for target in chosen if target != "reference"])
+    # A cause must hold at other sizes too, which are not compared where only some were asked for.
+    suspects = {target for p, found in zip(problems, results, strict=True) for target in wrong(p, _arrays(found))}
+    more = (
+        posed([numbers for numbers in several_sizes(graph, {}) if numbers not in tried]) if suspects and sizes else []
+    )
+    witnesses = list(zip(more, run(more, sorted(suspects)), strict=True)) if more else []
+    return check_results(problems, chosen, results, left_out, layers=layers, texts=texts, witnesses=witnesses)
 
 
 def check_results(
-    posed: Problem,
+    problems: Sequence[Problem],
     targets: Sequence[str],
-    results: Mapping[str, Result],
+    results: Sequence[Mapping[str, Result]],
     left_out: Mapping[str, str] | None = None,
     *,
     layers: bool = False,
     texts: Mapping[str, str] | None = None,
+    witnesses: Sequence[tuple[Problem, Mapping[str, Result]]] = (),
 ) -> Check:
-    """Compare what targets gave; the reference's own result is the problem's."""
-    outputs: dict[str, tuple[Array, ...]] = {}
+    """Compare what targets gave for each problem; the reference's own results are the problems'.
+
+    `witnesses` are further problems with results: a cause must explain these too.
+    """
     failures: dict[str, Failure] = {}
-    for target in targets:
-        result = posed.expected if target == "reference" else results[target]
-        if isinstance(result, Failure):
-            failures[target] = result
-        else:
-            outputs[target] = result
-    comparisons = tuple(
-        Comparison(a, b, output.name, difference(x, y), posed.bounds[output.name].limit * (1 + (a != "reference")))
-        for a, b in combinations(sorted(outputs, key=lambda target: target != "reference"), 2)
-        for output, x, y in zip(posed.graph.outputs, outputs[a], outputs[b], strict=True)
-    )
+    comparisons: list[Comparison] = []
     causes: dict[str, Cause] = {}
     partings: dict[str, Parting] = {}
-    for target in wrong(posed, outputs):
-        if (cause := explain(posed, outputs[target])) is not None:
+    suspects: dict[str, Problem] = {}
+    for posed, found in zip(problems, results, strict=True):
+        outputs = {"reference": posed.expected} if "reference" in targets else {}
+        outputs |= _arrays(found)
+        for target in targets:
+            result = found.get(target)
+            if isinstance(result, Failure):
+                failures.setdefault(target, result)
+        comparisons += _compared(posed, {target: outputs[target] for target in targets if target in outputs})
+        for target in wrong(posed, outputs):
+            suspects.setdefault(target, posed)
+    everything = [*zip(problems, results, strict=True), *witnesses]
+    for target, posed in suspects.items():
+        ran = [(p, given) for p, found in everything if (given := _arrays(found).get(target)) is not None]
+        if (cause := explain([p for p, _ in ran], [given for _, given in ran])) is not None:
             causes[target] = cause
         if layers and (parting := first_parting(posed, target, (texts or {}).get(target))) is not None:
             partings[target] = parting
-    return Check(posed, tuple(targets), comparisons, failures, left_out or {}, causes, partings)
+    failed = {target: failure for target, failure in failures.items() if not failure.unsupported}
+    unsupported = {target: failure for target, failure in failures.items() if failure.unsupported}
+    return Check(
+        tuple(problems), tuple(targets), tuple(comparisons), failed, unsupported, left_out or {}, causes, partings
+    )
+
+
+def _arrays(results: Mapping[str, Result]) -> dict[str, tuple[Array, ...]]:
+    """The results of the targets that gave any."""
+    return {target: result for target, result in results.items() if not isinstance(result, Failure)}
+
+
+def _compared(posed: Problem, outputs: Mapping[str, Sequence[Array]]) -> Iterator[Comparison]:
+    """Every two targets on every output, the reference first."""
+    for a, b in combinations(sorted(outputs, key=lambda target: target != "reference"), 2):
+        for output, x, y in zip(posed.graph.outputs, outputs[a], outputs[b], strict=True):
+            limit = posed.bounds[output.name].limit * (1 + (a != "reference"))
+            yield Comparison(a, b, output.name, difference(x, y), limit, posed.sizes)
 
 
 def wrong(posed: Problem, outputs: Mapping[str, Sequence[Array]]) -> list[str]:

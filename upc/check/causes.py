@@ -45,27 +45,53 @@ class _Trial:
     nodes: tuple[Node, ...]
 
 
-def explain(posed: Problem, outputs: Sequence[Array]) -> Cause | None:
-    """The known mistake that explains what a target gave; None where none does."""
-    graph = posed.graph
-    keep = slice(None) if sum(v.size for v in posed.values.values()) <= _SMALL else slice(0, 1)
-    values = {name: array[keep] for name, array in posed.values.items()}
-    given = [array[keep] for array in outputs]
+def explain(problems: Sequence[Problem], outputs: Sequence[Sequence[Array]]) -> Cause | None:
+    """The known mistake that explains what a target gave for each of some problems of one net; None where none does.
+
+    It explains them if the target gave what the reference gives with the mistake made, within the bound, at every
+    size: at those too where the target is right, so that a mistake would show there.
+    """
+    views = [_View.of(posed, arrays) for posed, arrays in zip(problems, outputs, strict=True)]
+    graph = problems[0].graph
     best: list[Cause] = []
-    for trial in _trials(graph, posed.weights):
-        results = rerun(graph, posed.weights, values, trial.changed)
-        if results is None:
-            continue
-        left = max(
-            difference(result, array).max_abs / max(posed.bounds[output.name].limit, np.finfo(float).tiny)
-            for output, result, array in zip(graph.outputs, results, given, strict=True)
-        )
-        if left <= 1:
+    for trial in _trials(graph, problems[0].weights):
+        left = 0.0
+        for view in views:
+            left = max(left, view.left_by(trial))
+            if not left <= 1:
+                break
+        else:
             best.append(Cause(trial.mistake.name, trial.mistake.detail, trial.nodes, left))
     if not best:
         return None
     least = min(cause.left for cause in best)
     return next(cause for cause in best if cause.left <= _TIE * max(least, 0.02))
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A problem, and what a target gave: all of the batch, or of a large one the first."""
+
+    posed: Problem
+    values: Mapping[str, Array]
+    given: Sequence[Array]
+
+    @classmethod
+    def of(cls, posed: Problem, outputs: Sequence[Array]) -> _View:
+        keep = slice(None) if sum(v.size for v in posed.values.values()) <= _SMALL else slice(0, 1)
+        values = {name: array[keep] for name, array in posed.values.items()}
+        return cls(posed, values, [array[keep] for array in outputs])
+
+    def left_by(self, trial: _Trial) -> float:
+        """What a mistake leaves unexplained, as a share of the bound; infinite where it cannot be made."""
+        graph, bounds = self.posed.graph, self.posed.bounds
+        results = rerun(graph, self.posed.weights, self.values, trial.changed)
+        if results is None:
+            return np.inf
+        return max(
+            difference(result, array).max_abs / max(bounds[output.name].limit, np.finfo(float).tiny)
+            for output, result, array in zip(graph.outputs, results, self.given, strict=True)
+        )
 
 
 def _trials(graph: Graph, weights: Mapping[str, Array]) -> Iterator[_Trial]:

@@ -11,7 +11,7 @@ import importlib.util
 import os
 import pickle
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -153,13 +153,18 @@ class Worker:
             self._folder.cleanup()
 
 
-def run_all(targets: Iterable[str], jobs: Mapping[str, Job] | Job) -> dict[str, Result]:
-    """One job on every target, all at the same time; `jobs` may give each target its own."""
-    workers = [Worker(target) for target in targets]
+def run_all(jobs: Mapping[str, Sequence[Job]]) -> list[dict[str, Result]]:
+    """The jobs of every target, as many each, all targets at the same time; their results, job by job."""
+    workers: list[Worker] = []
     try:
-        for worker in workers:
-            worker.submit(jobs if isinstance(jobs, Job) else jobs[worker.target])
-        return {worker.target: worker.result() for worker in workers}
+        workers += (Worker(target) for target in jobs)
+        found: list[dict[str, Result]] = []
+        for number in range(max(map(len, jobs.values()), default=0)):
+            # One at a time: a worker whose results nobody takes would take no further job.
+            for worker in workers:
+                worker.submit(jobs[worker.target][number])
+            found.append({worker.target: worker.result() for worker in workers})
+        return found
     finally:
         for worker in workers:
             worker.close()

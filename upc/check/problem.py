@@ -16,6 +16,9 @@ from upc.initializers import initialize
 from upc.ir import Array, Graph
 from upc.shape import evaluate, names_of
 
+_MOST_SIZES = 4
+"""Sets of sizes that a check is run on."""
+
 _LEAST, _MOST = 6, 40
 """Free sizes are looked for between these first, small enough for the reference; then below and above."""
 
@@ -117,6 +120,43 @@ def choose_sizes(graph: Graph, given: Mapping[str, int]) -> dict[str, int]:
         hint=f"say them: --size {open_names[0]}=64",
         exit_code=EXIT_USAGE,
     )
+
+
+def several_sizes(graph: Graph, given: Mapping[str, int]) -> list[dict[str, int]]:
+    """Numbers for the free sizes to run a net on: those of `choose_sizes`, the smallest that it can work with, and
+    those in between with one free size at its smallest. What is `given` stays.
+
+    Where a picture is smaller than a window, a stride or a tile, some of the work has nothing to do; faults of such
+    work show at no other sizes.
+    """
+    first = choose_sizes(graph, given)
+    names = [name for name in first if name not in given]
+    smallest = _smallest(graph, first, names)
+    mixed = [{**first, name: smallest[name]} for name in names]
+    found = [first]
+    for sizes in (smallest, *(sizes for sizes in mixed if _fits(graph, sizes))):
+        if sizes not in found and len(found) < _MOST_SIZES:
+            found.append(sizes)
+    return found
+
+
+def _smallest(graph: Graph, fitting: Mapping[str, int], names: Sequence[str]) -> dict[str, int]:
+    """Sizes that fit of which none can be smaller alone: from equal ones, or from those that are known to fit."""
+    alike = ({**fitting, **dict.fromkeys(names, n)} for n in range(1, max(fitting.values(), default=0)))
+    found = next((sizes for sizes in alike if _fits(graph, sizes)), dict(fitting))
+    for name in names:
+        lower = ({**found, name: n} for n in range(1, found[name]))
+        found = next((sizes for sizes in lower if _fits(graph, sizes)), found)
+    return found
+
+
+def _fits(graph: Graph, sizes: Mapping[str, int]) -> bool:
+    """Whether the net can work with such sizes."""
+    try:
+        check_sizes(graph, {v.name: tuple(evaluate(dim, sizes) for dim in v.shape) for v in graph.inputs})
+    except UpcError:
+        return False
+    return True
 
 
 def _candidates(count: int) -> Iterator[tuple[int, ...]]:

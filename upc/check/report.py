@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from upc.check import Check, Comparison
 from upc.check.bound import FACTOR
+from upc.check.problem import Problem
 from upc.shape import show
 
 
@@ -16,19 +17,21 @@ def table(found: Check) -> str:
 
 def _lines(found: Check) -> Iterator[str]:
     graph = found.problem.graph
-    inputs = ", ".join(f"{v.name} {show(x.shape)}" for v, x in zip(graph.inputs, found.problem.inputs, strict=True))
-    yield f"{graph.name}: {inputs}"
-    yield ""
-    yield from _columns(found.comparisons, many=len(graph.outputs) > 1)
-    yield ""
-    for output in graph.outputs:
-        bound = found.problem.bounds[output.name]
-        yield (
-            f"bound of {output.name}: {bound.limit:.2e} from the reference, twice that between targets "
-            f"({FACTOR}u * sqrt(terms) at every layer, {bound.terms} terms along the longest way)"
-        )
+    for posed in found.problems:
+        those = tuple(comparison for comparison in found.comparisons if comparison.sizes == posed.sizes)
+        if posed is not found.problem and all(comparison.ok for comparison in those):
+            continue
+        inputs = ", ".join(f"{v.name} {show(x.shape)}" for v, x in zip(graph.inputs, posed.inputs, strict=True))
+        yield f"{graph.name}: {inputs}"
+        yield ""
+        yield from _columns(those, many=len(graph.outputs) > 1)
+        yield ""
+        yield from _bounds(posed)
+    yield from _other_sizes(found)
     if found.left_out:
         yield f"left out: {', '.join(f'{target} (no {module})' for target, module in found.left_out.items())}"
+    for target, failure in found.unsupported.items():
+        yield f"left out: {target} ({failure.message})"
     for target, failure in found.failures.items():
         yield f"{target} gave no result: {failure.message}"
     for target, parting in found.partings.items():
@@ -36,6 +39,24 @@ def _lines(found: Check) -> Iterator[str]:
     for target, cause in found.causes.items():
         yield f"{target}: {cause}"
     yield "all agree" if found.ok else _verdict(found)
+
+
+def _bounds(posed: Problem) -> Iterator[str]:
+    for output in posed.graph.outputs:
+        bound = posed.bounds[output.name]
+        yield (
+            f"bound of {output.name}: {bound.limit:.2e} from the reference, twice that between targets "
+            f"({FACTOR}u * sqrt(terms) at every layer, {bound.terms} terms along the longest way)"
+        )
+
+
+def _other_sizes(found: Check) -> Iterator[str]:
+    """The sizes of which there is no table, because all agree there; those of the first are in its table."""
+    apart = [comparison.sizes for comparison in found.comparisons if not comparison.ok]
+    rest = [posed.sizes for posed in found.problems[1:] if posed.sizes not in apart]
+    if rest and found.comparisons:
+        listed = "; ".join(", ".join(f"{name}={size}" for name, size in sizes.items()) for sizes in rest)
+        yield f"also run at {listed}: none differs"
 
 
 def _verdict(found: Check) -> str:

@@ -25,7 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_nonfinite(parser)
     parser.add_argument("--batch", type=_count, default=2, metavar="N", help="how many in the batch (2)")
     parser.add_argument("--seed", type=shared.seed, metavar="N", help="makes up inputs and weights (0)")
-    parser.add_argument("--size", metavar="H=32,W=48", help="numbers for free sizes; small ones are chosen if not said")
+    parser.add_argument(
+        "--size", metavar="H=32,W=48", help="numbers for free sizes; several small ones are tried where none is said"
+    )
     parser.add_argument("--layers", action="store_true", help="say in which layer a target first parts")
     parser.add_argument(
         "--source",
