@@ -190,7 +190,7 @@ FAULTS = {
     "output_padding side in Keras": (
         "picture",
         "keras[torch]",
-        [(r"Cropping2D\(\(\(1, 0\), \(1, 0\)\)", "Cropping2D(((0, 1), (0, 1))")],
+        [(r"\(\(1, 0\), \(1, 0\)\)", "((0, 1), (0, 1))")],
         "output_padding side",
         "conv2d_transpose_1",
     ),
