@@ -461,10 +461,10 @@ class TestFormatAndLint:
     )
     def test_a_summary_with_sizes_that_cannot_be_is_2(self, capsys, tmp_path, sizes, words):
         path = tmp_path / "net.upc"
-        path.write_text("net n {\n  input x: [H, W, 1]\n  max_pooling2d(1500)\n  conv2d(2, [3, 1])\n  output y\n}\n")
+        path.write_text("net n {\n  input x: [H, W, 1]\n  max_pooling2d(1000)\n  conv2d(2, [3, 1])\n  output y\n}\n")
         code, out, err = upc(capsys, "summary", path, *(word for size in sizes for word in ("--size", size)))
         assert code == 2 and not out and words in err
-        assert upc(capsys, "summary", path, "--size", "H=4500", "--size", "W=1500")[0] == 0
+        assert upc(capsys, "summary", path, "--size", "H=3000", "--size", "W=1000")[0] == 0
 
     def test_lint_says_all_that_a_place_is_blamed_for(self, capsys, tmp_path):
         """Of two sizes that must be even, and of two uses of a block, neither is lost."""

@@ -156,8 +156,9 @@ def drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
             code = main(command)
         out, err = capsys.readouterr()
         assert code == 0, err
+        about_picture = "".join(line for line in err.splitlines(True) if "weights" not in line)
         with Image.open("out.png") as image:
-            return np.asarray(image).ravel().tolist(), out, err
+            return np.asarray(image).ravel().tolist(), out, about_picture
 
     return draw
 

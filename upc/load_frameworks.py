@@ -52,6 +52,9 @@ def load_keras(graph: Graph, weights: Mapping[str, Array], text: str | None = No
     namespace.set_weights(model, weights)
 
     def run(inputs: Sequence[Array]) -> tuple[Array, ...]:
+        if not len(inputs[0]):
+            # Some of TensorFlow's kernels do not take an empty batch: one of zeros has the shapes.
+            return tuple(y[:0] for y in run([np.zeros((1, *x.shape[1:]), x.dtype) for x in inputs]))
         taken = [ops.convert_to_tensor(x) for x in inputs]
         results = model(taken[0] if len(taken) == 1 else taken, training=False)
         listed = results if isinstance(results, (list, tuple)) else [results]

@@ -35,7 +35,8 @@ def read_picture(path: Path, channels: int, say: Say = lambda words: None, most:
 
     Whole numbers of 8 or 16 bits and of one bit go from 0 to 1, palettes and CMYK become RGB, the orientation that a
     camera noted is applied. Transparency is kept where the net takes 4 channels; else the picture is laid over white,
-    which `say` is told. Of several frames the first is taken, which it is told too. Reading takes `most` bytes at most.
+    which `say` is told. Of several frames the first is taken, which it is told too. `most` is how much memory it may
+    take.
 
     Shape: (height, width, channels)
     Errors: UpcError for a file that is damaged, or no picture, or of too many pixels.
