@@ -417,7 +417,7 @@ class TestRun:
             (("--input", "ok.npy", "--input", "ok.npy"), "twice"),
             (("--input", "ok.npy", "-o", "out.jpg"), ".npy, .npz or .png"),
             (("--input", "ok.npy", "--weights", "none.safetensors"), "none.safetensors"),
-            (("--input", "ok.npy", "-n", "0"), "-n is at least 1"),
+            (("--input", "ok.npy", "-n", "0"), "argument -n: expected a number from 1 on, got 0"),
             (("--input", "in.png"), "2"),
         ],
     )
