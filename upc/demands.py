@@ -123,7 +123,7 @@ def check_sizes(graph: Graph, shapes: Mapping[str, Sequence[int]] | Sequence[Seq
                 name = str(dim)
                 if sizes.setdefault(name, number) != number:
                     raise _misfit(message, f"{name} is {sizes[name]} elsewhere")
-    problems = [d for d in graph.demands if not _holds(d, sizes)]
+    problems = [d for d in graph.demands if not holds(d, sizes)]
     if problems:
         raise UpcError([_unmet(graph, d, sizes) for d in problems[:3]], EXIT_USAGE)
     return sizes
@@ -152,7 +152,8 @@ def _names(demand: Demand) -> frozenset[str]:
     return frozenset().union(*(d.names() for d in (demand.left, demand.right) if isinstance(d, Size)))
 
 
-def _holds(demand: Demand, sizes: Mapping[str, int]) -> bool:
+def holds(demand: Demand, sizes: Mapping[str, int]) -> bool:
+    """Whether a demand is met by these sizes."""
     gap = evaluate(demand.left, sizes) - evaluate(demand.right, sizes)
     return gap == 0 if demand.kind == "equal" else gap >= 0
 
@@ -262,7 +263,7 @@ def _solve(demands: tuple[Demand, ...]) -> Solution:
     period, remainders = _reduced(whole)
     limits = [d for d in demands if d.kind == "at_least"]
     (name,) = _names(demands[0])
-    kept = frozenset(n for n in single or () if all(_holds(d, {name: n}) for d in demands))
+    kept = frozenset(n for n in single or () if all(holds(d, {name: n}) for d in demands))
     return Solution(period, remainders, kept, max((_least(d, period, remainders) for d in limits), default=1))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 
 from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters
+from lark.lexer import BasicLexer, LexerThread
 
 from upc import limits, resources, syntax
 from upc.diagnostics import Diagnostic
@@ -50,6 +52,14 @@ def grammar() -> Lark:
     )
 
 
+@cache
+def _lexer() -> BasicLexer:
+    """Cuts text into tokens, comments and blanks among them."""
+    conf = copy(grammar().lexer_conf)
+    conf.ignore = ()
+    return BasicLexer(conf)
+
+
 @dataclass(slots=True)
 class Scan:
     """A text in tokens, and what stood in the way; `fatal` where no tree should be grown of it."""
@@ -88,7 +98,7 @@ def scan(source: Source, before: int = 0) -> Scan:
     start = 0
     while start < len(text):
         try:
-            for token in grammar().lex(text[start:], dont_ignore=True):
+            for token in LexerThread.from_text(_lexer(), text[start:]).lex(None):  # type: ignore[no-untyped-call]
                 token.start_pos, token.end_pos = start + (token.start_pos or 0), start + (token.end_pos or 0)
                 if token.type == "COMMENT":
                     comments.append(syntax.Comment(str(token), span_of(source, token)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from itertools import chain, islice, product
 
+from upc.demands import holds, solve
 from upc.ir import Graph
-from upc.shape import evaluate, names_of
+from upc.shape import names_of
 
 _USUAL = (64, 96, 128, 72, 60, 100, 63, 65)
 _TRIED = 20_000  # of all combinations, where equal sizes do not do
@@ -18,9 +19,14 @@ def allowed_sizes(graph: Graph) -> dict[str, int]:
         return {}
     candidates = [*_USUAL, *range(1, 257)]
     alike = ((n,) * len(free) for n in candidates)
-    for sizes in chain(alike, islice(product(candidates[:24], repeat=len(free)), _TRIED)):
+    single = solve(graph.demands)
+    near = tuple(next(iter(single[name].around(64)), 64) if name in single else 64 for name in free)
+    mixed = islice(product(candidates[:24], repeat=len(free)), _TRIED // len(free))
+    demands = list(graph.demands)
+    for sizes in chain(alike, mixed, [near]):
         bound = dict(zip(free, sizes, strict=True))
-        gaps = [(d.kind, evaluate(d.left, bound) - evaluate(d.right, bound)) for d in graph.demands]
-        if all(gap == 0 if kind == "equal" else gap >= 0 for kind, gap in gaps):
+        unmet = next((i for i, demand in enumerate(demands) if not holds(demand, bound)), None)
+        if unmet is None:
             return bound
+        demands.insert(0, demands.pop(unmet))  # most likely the next sizes do not meet it, either
     return dict.fromkeys(free, 64)
