@@ -265,7 +265,7 @@ class _Drawing:
         source, draw = self.values[-1], _DRAW[call.layer]
         for _ in range(30):
             other = draw(self, call.layer, source)
-            if other is None or other.lifted()[0] != form or other.lifted()[1] == numbers:
+            if other is None or other.others or other.lifted()[0] != form or other.lifted()[1] == numbers:
                 continue
             shapes = self.results(other, [source.shape])
             if shapes is not None:
