@@ -55,6 +55,7 @@ check: lint test
 # Every configuration on every target; takes about an hour on two cores, and goes on where it was stopped. `make test` runs a share.
 sweep: $(VENV)/.test
 	$(BIN)/python tests/sweep/sweep.py
+	$(BIN)/python tests/sweep/nets.py
 
 # Every part of `tests/torture` for its usual amount; goes on where it was stopped. `make test` runs a little of each.
 torture: $(VENV)/.torture

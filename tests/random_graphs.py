@@ -534,8 +534,8 @@ def _join(d: _Drawing, kind: str, source: _Value) -> _Call | None:
     if kind == "multiply" and sum("multiply" in line for line in d.lines[-12:]) > 1:
         return None  # powers of powers leave no digits to compare
     constants = (d.random.choice([-1.25, 0.2, 0.5, 2.0]),) if d.chance(0.25) else ()
-    if constants and d.chance(0.5):
-        return _Call(kind, constants)
+    if constants and (kind == "subtract" or d.chance(0.5)):
+        return _Call(kind, constants)  # a difference is of two
     other = [v for v in others if v.name != source.name] or others
     chosen = tuple(d.random.choice(other if d.chance(0.9) else others) for _ in range(wanted)) if others else ()
     return _Call(kind, constants, {}, chosen)

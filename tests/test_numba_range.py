@@ -78,3 +78,9 @@ def test_a_nan_spoils_no_pixel_that_does_not_see_it(layer):
     np.testing.assert_array_equal(np.isposinf(got), np.isposinf(want))
     assert np.abs(got[~seen] - want[~seen]).max() < 1e-5 * np.abs(want[~seen]).max()
     assert np.array_equal(got[0, -3:], before[0, -3:]), "pixels of other patches keep their bits"
+
+
+def test_a_mean_of_large_values_is_finite():
+    graph = net_of("global_average_pooling2d()", channels=19, size="5, 7")
+    x = np.linspace(1e37, 3e38, 2 * 5 * 7 * 19, dtype=np.float32).reshape(2, 5, 7, 19)
+    np.testing.assert_allclose(load_graph(graph)(x), exact(graph, {}, x), rtol=1e-5)
