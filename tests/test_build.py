@@ -481,3 +481,25 @@ def test_verify_finds_what_does_not_hold() -> None:
     for words, broken in wrong.items():
         with pytest.raises(InvalidGraph, match=words):
             verify(broken)
+
+
+@pytest.mark.parametrize(
+    ("shape", "warned"),
+    [
+        ("[3, 224, 224]", True),
+        ("[3, 48, 64]", True),
+        ("[1, 28, 28]", True),
+        ("[224, 224, 3]", False),
+        ("[1, 28, 64]", False),
+        ("[3, 4, 32]", False),
+        ("[4, 64, 64]", False),
+        ("[3, H, 64]", False),
+    ],
+)
+def test_a_shape_with_channels_in_front_is_warned_of(shape: str, warned: bool) -> None:
+    found: list[Diagnostic] = []
+    compile_source(Source("t", f"net n {{\n  input x: {shape}\n  relu()\n  output y\n}}"), warn=found.append)
+    assert [d.code for d in found] == ["W0704"] * warned
+    if warned:
+        channels, *pixels = shape[1:-1].split(", ")
+        assert (found[0].hint or "").endswith(f"`[{', '.join((*pixels, channels))}]`")

@@ -466,6 +466,14 @@ class TestFormatAndLint:
         assert code == 2 and not out and words in err
         assert upc(capsys, "summary", path, "--size", "H=3000", "--size", "W=1000")[0] == 0
 
+    def test_a_file_of_another_kind_is_named(self, capsys, tmp_path):
+        for name, words in (("kdec.py", "is a Python module, not a .upc file"), ("m.keras", "upc weights import")):
+            (tmp_path / name).write_text("import keras\nmodel = keras.Sequential()\n")
+            for command in (["run", tmp_path / name, "--input", "latent"], ["summary", tmp_path / name]):
+                code, out, err = upc(capsys, *command)
+                assert code == 2 and not out and words in err and err.count("error") == 1
+        assert "No such file" in upc(capsys, "summary", tmp_path / "none.py")[2]
+
     def test_lint_says_all_that_a_place_is_blamed_for(self, capsys, tmp_path):
         """Of two sizes that must be even, and of two uses of a block, neither is lost."""
         path = tmp_path / "net.upc"

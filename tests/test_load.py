@@ -7,7 +7,9 @@ import pytest
 from safetensors.numpy import save_file
 
 import upc
+from upc import pipeline, reference
 from upc.diagnostics import UpcError
+from upc.load_numba import load_module
 
 SOURCE = """\
 net pair(width=3) {
@@ -92,6 +94,38 @@ def test_inputs_that_do_not_fit(source, inputs, words):
     with pytest.raises(UpcError) as problem:
         net(*inputs)
     assert words in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shape", "hint"),
+    [
+        ("[2, 2, 1]", (2, 2), "add axes: `x[None, :, :, None]`"),
+        ("[H, W, 1]", (2, 5), "add axes: `x[None, :, :, None]`"),
+        ("[H, W, 1]", (7, 2, 5), "add the axis of channels: `x[..., None]`"),
+        ("[H, W, 3]", (4, 5, 3), "add the batch: `x[None]`"),
+        ("[48, 64, 3]", (3, 48, 64), "looks channels first: `x[None].transpose(0, 2, 3, 1)`"),
+        ("[H, W, 3]", (2, 3, 48, 64), "looks channels first: `x.transpose(0, 2, 3, 1)`"),
+        ("[48, 64, 3]", (1, 3, 48, 64), "looks channels first: `x.transpose(0, 2, 3, 1)`"),
+        ("[6]", (6,), "add the batch: `x[None]`"),
+        ("[6]", (2, 3), None),
+        ("[4, 5, 3]", (1, 5, 4, 3), None),
+        ("[4, 5, 3]", (), None),
+    ],
+)
+def test_arrays_of_another_shape_are_shown_the_way(tmp_path, wanted, shape, hint):
+    path = tmp_path / "net.upc"
+    path.write_text(f"net n {{\n  input x: {wanted}\n  relu()\n  output y\n}}\n")
+    x = np.zeros(shape, np.float32)
+    for net in (
+        upc.load(path, target="reference"),
+        lambda x: reference.run(pipeline.graph(pipeline.tree(pipeline.read(str(path)))), {}, x),
+    ):
+        with pytest.raises(UpcError) as problem:
+            net(x)
+        assert problem.value.diagnostics[0].hint == hint
+    with pytest.raises(ValueError, match="must have shape") as refused:
+        load_module(pipeline.graph(pipeline.tree(pipeline.read(str(path)))), "auto", 1).load({})(x)
+    assert str(refused.value).endswith(hint or f"got {shape}")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from math import lcm
 import numpy as np
 
 from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError
-from upc.ir import Array, Demand, Graph
+from upc.ir import Array, Demand, Graph, Value
+from upc.runtime.advice import shape_advice
 from upc.shape import Dim, Quotient, Size, evaluate, show
 
 _LONGEST_PERIOD = 1 << 12
@@ -118,7 +119,7 @@ def check_sizes(graph: Graph, shapes: Mapping[str, Sequence[int]] | Sequence[Seq
             raise _misfit(message, "the batch is not part of it" if len(given) == len(value.shape) + 1 else None)
         for dim, number in zip(value.shape, given, strict=True):
             if number < 1 or (isinstance(dim, int) and dim != number):
-                raise _misfit(message)
+                raise _misfit(message, shape_hint(value, (1, *given)))
             if isinstance(dim, Size):
                 name = str(dim)
                 if sizes.setdefault(name, number) != number:
@@ -127,6 +128,11 @@ def check_sizes(graph: Graph, shapes: Mapping[str, Sequence[int]] | Sequence[Seq
     if problems:
         raise UpcError([_unmet(graph, d, sizes) for d in problems[:3]], EXIT_USAGE)
     return sizes
+
+
+def shape_hint(value: Value, given: Sequence[int]) -> str | None:
+    """What would make an array of a shape, its batch in front, fit an input."""
+    return shape_advice(value.name, given, value.shape)
 
 
 def _unmet(graph: Graph, demand: Demand, sizes: Mapping[str, int]) -> Diagnostic:

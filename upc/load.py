@@ -168,7 +168,7 @@ def check_inputs(graph: Graph, inputs: Sequence[Array]) -> dict[str, int]:
     """The free sizes' values. Raises UpcError, saying what the net takes, where arrays are not that."""
     import numpy as np
 
-    from upc.demands import check_sizes
+    from upc.demands import check_sizes, shape_hint
     from upc.diagnostics import EXIT_USAGE, error
     from upc.shape import show
 
@@ -186,7 +186,8 @@ def check_inputs(graph: Graph, inputs: Sequence[Array]) -> dict[str, int]:
             )
         if array.ndim != len(value.shape) + 1:
             wanted = ", ".join(("batch", *map(str, value.shape)))
-            raise refuse(f"input {value.name} must have shape ({wanted}), got {show(array.shape)}")
+            message = f"input {value.name} must have shape ({wanted}), got {show(array.shape)}"
+            raise refuse(message, shape_hint(value, array.shape))
     batches = {value.name: len(array) for value, array in zip(graph.inputs, inputs, strict=True)}
     if len(set(batches.values())) > 1:
         listed = ", ".join(f"{name} {count}" for name, count in batches.items())

@@ -116,6 +116,7 @@ def explain(source: Source, tokens: Sequence[Token], at: int, expected: frozense
     mistake = recognise(source, tokens, at)
     if mistake is not None:
         words = {"token": str(token), "previous": str(previous), "opener": _opener_name(tokens, opener)}
+        words["list"] = _as_list(source, tokens, at if token.type == "LPAR" else opener) or "[4, 4, 3]"
         if mistake.caret == "behind" and at > 1 and starts_call(source, tokens, at):
             end = tokens[at - 2].end_pos or 0
             behind = Span(source, end, end)
@@ -128,10 +129,26 @@ def explain(source: Source, tokens: Sequence[Token], at: int, expected: frozense
 
 
 def _filled(text: str, words: Mapping[str, str]) -> str:
-    """Only these three are replaced: hints are full of the language's own braces."""
+    """Only these are replaced: hints are full of the language's own braces."""
     for word, value in words.items():
         text = text.replace(f"{{{word}}}", value)
     return text
+
+
+def _as_list(source: Source, tokens: Sequence[Token], opener: int | None) -> str | None:
+    """What the user wrote in parentheses, as the list that it stands for; None where it is none, or long."""
+    if opener is None or tokens[opener].type != "LPAR":
+        return None
+    depth = 0
+    for token in tokens[opener : opener + 24]:
+        depth += (token.type == "LPAR") - (token.type == "RPAR")
+        if token.type not in ("LPAR", "RPAR", "COMMA", "NAME", "INTEGER", "MINUS"):
+            return None
+        if not depth:
+            inside = source.text[tokens[opener].end_pos : token.start_pos]
+            listed = ", ".join(part.strip() for part in inside.split(",") if part.strip())
+            return f"[{listed}]" if listed and len(listed) <= 40 and not set("(\n#") & set(listed) else None
+    return None
 
 
 def recognise(source: Source, tokens: Sequence[Token], at: int) -> Mistake | None:

@@ -39,6 +39,8 @@ def find(file: str | os.PathLike[str] | None) -> str:
 def read(file: str) -> Source:
     """Stage 1: a file, or standard input for `-`, to its text."""
     if file != STDIN:
+        if (kind := _OTHER_FILES.get(Path(file).suffix.lower())) and os.path.isfile(file):
+            raise error("E0800", f"{file} is {kind}, not a .upc file", hint=_hint(file), exit_code=EXIT_USAGE)
         try:
             return read_source(file, file)
         except OSError as problem:
@@ -54,6 +56,23 @@ def read(file: str) -> Source:
         return Source("<stdin>", data.decode())
     except UnicodeDecodeError as problem:
         raise error("E0501", f"standard input is not UTF-8 text: byte {problem.start}") from None
+
+
+_OTHER_FILES = {
+    ".py": "a Python module",
+    ".ipynb": "a notebook",
+    ".json": "JSON",
+    **dict.fromkeys((".keras", ".h5", ".hdf5"), "a file of Keras"),
+    **dict.fromkeys((".pt", ".pth"), "a file of PyTorch"),
+    ".onnx": "an ONNX model",
+    ".safetensors": "a file of weights",
+}
+"""What people give in place of a source."""
+
+
+def _hint(file: str) -> str | None:
+    imported = Path(file).suffix.lower() in (".keras", ".h5", ".hdf5", ".pt", ".pth")
+    return f"`upc weights import net.upc {file}` brings weights to a net" if imported else None
 
 
 def tree(source: Source) -> syntax.File:

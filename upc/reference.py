@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from upc.demands import check_sizes
+from upc.demands import check_sizes, shape_hint
 from upc.diagnostics import EXIT_USAGE, UpcError, error, nearest
 from upc.ir import Array, Graph, Node
 from upc.ownership import apart
@@ -88,7 +88,8 @@ def _bind_inputs(graph: Graph, inputs: Mapping[str, Array] | Sequence[Array] | A
             )
         if array.ndim != len(value.shape) + 1:
             wanted = show(("batch", *value.shape))  # type: ignore[arg-type]
-            raise _usage(f"input `{value.name}` must have shape {wanted}, got {show(array.shape)}")
+            message = f"input `{value.name}` must have shape {wanted}, got {show(array.shape)}"
+            raise _usage(message, shape_hint(value, array.shape))
         arrays[value.name] = array
     batches = {name: len(array) for name, array in arrays.items()}
     if len(set(batches.values())) > 1:

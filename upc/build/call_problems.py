@@ -9,6 +9,7 @@ from upc import syntax
 from upc.build.evaluate import Bound
 from upc.diagnostics import Diagnostic, nearest
 from upc.ir import Layer, LayerError, Value
+from upc.layers import LAYERS
 from upc.shape import show as show_shape
 from upc.source import Span
 
@@ -50,11 +51,25 @@ def argument_problem(
         near = nearest(written.text, [n for n, bound in scope.names.items() if not isinstance(bound, Value)])
         if written.text in ("True", "False", "None"):
             hint = f"write `{written.text.lower()}`"
-        elif written.text[0].isupper():
+        elif small := _small(e.argument, written.text, action, card):
+            hint = f"did you mean `{small}`?"
+        elif written.text[0].isupper() and not e.hint:
             hint = "capital names are free sizes, known when the net runs; arguments need numbers or parameters"
         elif near and not e.hint:
             hint = f"did you mean the parameter `{near}`?"
     return Diagnostic(code, message, span, hint, callers(scope))
+
+
+def _small(argument: str | None, text: str, action: syntax.Call, card: type[Layer]) -> str | None:
+    """A word in small letters, where the argument takes it so: `same` for SAME."""
+    place = next((f for f in card.arguments() if f.name == argument), None)
+    if place is None or text.islower():
+        return None
+    try:
+        place.metadata["convert"](text.lower(), LAYERS[action.name.text][1])
+    except LayerError:
+        return None
+    return text.lower()
 
 
 def _signature(card: type[Layer]) -> str:
@@ -98,7 +113,17 @@ def shape_problem(
         if made is not None:
             which = "the current value" if i == 0 else "the other value"
             notes += ((made, f"{which}, {show_shape(values[i].shape)}, is made here"),)
-    return Diagnostic("E0401", e.message, span, _join_hint(card, values) or e.hint, notes + callers(scope))
+    hint = _batch_hint(expansion, e, values) or _join_hint(card, values) or e.hint
+    return Diagnostic("E0401", e.message, span, hint, notes + callers(scope))
+
+
+def _batch_hint(expansion: Expansion, e: LayerError, values: tuple[Value, ...]) -> str | None:
+    """That an input of four axes, given to what works on pictures, has the batch written out."""
+    for i in e.inputs:
+        given = values[i] if i < len(values) and values[i].name in expansion.input_names else None
+        if given and len(given.shape) == 4 and e.message.endswith(f"got shape {show_shape(given.shape)}"):
+            return f"the batch is not written: `input {given.name}: [{', '.join(map(str, given.shape[1:]))}]`"
+    return None
 
 
 def _join_hint(card: type[Layer], values: tuple[Value, ...]) -> str | None:

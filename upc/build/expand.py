@@ -180,9 +180,20 @@ class Expansion:
         self.made[action.name.text] = action.name.span
         self.bind(action.name, result, scope)
         if isinstance(result, Value):
+            self._warn_channels_first(result, action.shape.span)
             self.inputs.append(result)
             self.input_names.add(result.name)
         return result
+
+    def _warn_channels_first(self, value: Value, span: Span) -> None:
+        """A shape that only a picture with its channels in front has is likely not meant."""
+        if len(value.shape) != 3:
+            return
+        first, a, b = value.shape
+        large = isinstance(a, int) and isinstance(b, int) and min(a, b) >= 16
+        if large and (first == 3 or (first == 1 and a == b)):
+            message = f"this is {first} row{'s' if first == 3 else ''} of {a} pixels of {b} channels"
+            self._warn("W0704", message, span, f"shapes are channels last: a picture is `[{a}, {b}, {first}]`")
 
     def input_shape(self, shape: syntax.List, scope: Scope) -> Shape | None:
         dims: list[Dim] = []

@@ -43,13 +43,27 @@ _ELSEWHERE = {
     "transpose": "permute",
     "view": "reshape",
     "scale": "rescaling",
-    "lambda": "rescaling",
     "reflectionpad2d": "reflect_padding2d",
     "replicationpad2d": "replicate_padding2d",
     "crop": "cropping2d",
     "chunk": "split",
     "relu6": "relu(max_value=6)",
     "activation": "relu",
+}
+
+
+_TRAINING = "it is for training: give the layer the kernel that it leaves"
+# What upc has no layer for, and what does the same or why none does.
+_WITHOUT = {
+    **dict.fromkeys(("attention", "multiheadattention", "lstm", "gru", "embedding")),
+    **dict.fromkeys(("spectralnormalization", "spectralnorm", "weightnormalization", "weightnorm"), _TRAINING),
+    **dict.fromkeys(
+        ("matmul", "dot"), "`dense(...)` multiplies by weights, `multiply(other)` two values number by number"
+    ),
+    "lambda": "upc runs no code of its own; `add`, `multiply`, `rescaling` and `clip` are layers",
+    "mish": "name the value with `as x`; then `softplus()`, `tanh()` and `multiply(x)` make it",
+    "separableconv2d": "`depthwise_conv2d(...)`, then `conv2d(filters, 1)`",
+    "gaussiannoise": "it is for training: leave it away",
 }
 
 
@@ -66,6 +80,8 @@ def unknown_layer(name: syntax.Name, blocks: Iterable[str]) -> Diagnostic:
     """The error for a call of what is neither layer nor block."""
     plain = name.text.lower().replace("_", "")
     same = next((known for known in LAYERS if known.replace("_", "") == plain), None)
+    if same is None and plain in _WITHOUT:
+        return Diagnostic("E0201", f"upc has no `{name.text}`", name.span, _WITHOUT[plain])
     near = same or _ELSEWHERE.get(plain) or nearest(name.text.lower(), [*LAYERS, *blocks])
     if near and "(" not in near:
         near += "(...)"

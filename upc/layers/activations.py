@@ -402,7 +402,7 @@ def activation_name(value: Literal, rank: int = 0) -> str | None:
         return None
     if isinstance(value, str) and (value in ACTIVATIONS or value in ALIASES):
         return ALIASES.get(value, value)
-    near = nearest(value, [*ACTIVATIONS, *ALIASES]) if isinstance(value, str) else None
+    near = nearest(value.lower(), [*ACTIVATIONS, *ALIASES]) if isinstance(value, str) else None
     known = ", ".join(sorted(ACTIVATIONS))
     raise LayerError(
         f"expected an activation, got {shown(value)}",

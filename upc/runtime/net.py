@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from upc.runtime.advice import shape_advice
 from upc.runtime.cache import LOADING, Entry, check_compiler, code_address, code_stamp
 from upc.runtime.cores import MOST_THREADS, available_cores
 from upc.runtime.drive import (
@@ -183,7 +184,9 @@ class Net:
                 else:
                     fits = fits and size == expected
             if not fits:
-                raise ValueError(f"{port.name} must have shape (batch, {_shape_text(port.shape)[1:]}, got {shape}")
+                words = f"{port.name} must have shape (batch, {_shape_text(port.shape)[1:]}, got {shape}"
+                advice = shape_advice(port.name, shape, port.shape)
+                raise ValueError(f"{words}: {advice}" if advice else words)
             if shape[0] != given[0][0]:
                 raise ValueError(f"{port.name} has a batch of {shape[0]}, {ports[0].name} one of {given[0][0]}")
         for holds, words in self.network.demands(**free):
