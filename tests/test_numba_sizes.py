@@ -13,6 +13,7 @@ from written import PAIR, Written, write
 
 from upc.build import compile_source
 from upc.load_numba import load_module
+from upc.runtime.compiled import Ready
 from upc.runtime.layout import Weights
 from upc.shape import names_of
 from upc.source import Source
@@ -30,10 +31,8 @@ def planned(path: Path):
     """The network of a file, and its steps as they are once there is machine code for them."""
     graph = compile_source(Source(str(path), path.read_text()))
     network = load_module(graph, "auto", 1).NETWORK
-    steps, weights, into = network.compiled(), initialize(graph, 0), Weights()
-    for step in steps:
-        step.code = (0, 0, 0)
-        step.pack(weights, into)
+    weights, into = initialize(graph, 0), Weights()
+    steps = [Ready(step, (0, 0, 0), step.pack(weights, into)) for step in network.compiled()]
     names = frozenset().union(*(names_of(value.shape) for value in graph.inputs))
     return network, steps, names
 

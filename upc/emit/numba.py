@@ -24,7 +24,8 @@ from upc.shape import Dim, Shape, show
 RUNTIME = (
     *("steps", "subroutine", "vectors", "layout", "registers", "tile", "wide", "finishing", "team"),
     *("files", "cores", "memory", "vault", "cache"),
-    *("epilogue", "patches", "phases", "tiling", "rows", "convolution", "minimal", "mending", "portions", "filtering"),
+    *("epilogue", "compiled", "patches", "phases", "tiling", "rows", "convolution"),
+    *("minimal", "mending", "portions", "filtering"),
     *("drive", "moving", "windows", "normalizing", "network", "stored", "advice", "net"),
 )
 """The modules of `upc.runtime` that a generated module carries, in an order in which each rests on earlier ones."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
+from upc.runtime.compiled import Section, Setting
 from upc.runtime.epilogue import channel_numbers, epilogue, operand_names, rim_section, scale_offset
 from upc.runtime.layout import LINE, Machine, Picture, Rim, Table, View, Weights
 from upc.runtime.patches import STREAM_BYTES, Patch, choose_patch, choose_vectors, most_rows
@@ -105,6 +107,13 @@ def folded_norm(step: Convolution) -> tuple[BatchNorm | None, tuple[Operation, .
     return (first, step.then[1:]) if isinstance(first, BatchNorm) else (None, step.then)
 
 
+class PanelPlaces(NamedTuple):
+    """Where a panel's weights and its channels' numbers are packed."""
+
+    weights: int
+    numbers: int
+
+
 class CompiledConvolution:
     """A `Convolution` made ready for a machine and, if they are known, for the sizes of its buffers."""
 
@@ -133,8 +142,6 @@ class CompiledConvolution:
         several = pixels is not None and pixels <= limit // 2 and len(set(grids)) == 1
         self.many = choose_patch(limit, grids, step.images if step.images > 1 else MANY_IMAGES) if several else self.one
         self.operations = epilogue(folded_norm(step)[1]).tail
-        self.places: list[Pair] = []
-        self.code: tuple[int, ...] = ()
 
     def _grid_size(self, target: View) -> Pair:
         """Pixels of the target, before a shuffle multiplies them."""
@@ -205,7 +212,11 @@ class CompiledConvolution:
         """Floats past its source that a tile reads for pixels it then does not store."""
         return max(max(self._source_rows(patch)) for patch in (self.one, self.many))
 
-    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
+    def workspace(self, target: Picture, images: int) -> int:
+        """Floats of scratch: none."""
+        return 0
+
+    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> list[PanelPlaces]:
         """Put kernel, bias and channel numbers into the packed array, in the order of panels."""
         step, width = self.step, self.tile_width
         depth, gain = step.inputs // step.groups, np.ones((1, 1, step.outputs))
@@ -220,7 +231,7 @@ class CompiledConvolution:
             scale, offset = (number.reshape(shape) for number in scale_offset(folded, weights))
             bias, gain = bias * scale + offset, gain * scale
         extra = channel_numbers(after, weights, step.outputs)
-        self.places = []
+        places: list[PanelPlaces] = []
         panels: list[tuple[Phase, np.ndarray, int, int]] = []
         for phase in self.phases(self.views[step.source], self.views[step.target]).phases:
             for _, _, columns in column_runs(step):
@@ -233,7 +244,7 @@ class CompiledConvolution:
                 panels.append((phase, columns, first, first + blocks * panel))
                 for block in range(blocks):
                     few = into.add(numbers[:, block * width : (block + 1) * width])
-                    self.places.append((first + block * panel, few))
+                    places.append(PanelPlaces(first + block * panel, few))
 
         def write(packed: np.ndarray) -> None:
             kernel = kernel_array(step, weights)
@@ -241,6 +252,7 @@ class CompiledConvolution:
                 self._write_panels(phase, kernel, gain, columns, packed[start:end])
 
         into.later(write)
+        return places
 
     def _write_panels(
         self, phase: Phase, kernel: np.ndarray, gain: np.ndarray, columns: np.ndarray, place: np.ndarray
@@ -258,15 +270,16 @@ class CompiledConvolution:
                 2, 0, 1, 3
             )
 
-    rim_cell, section_cells = RIM, SECTION
+    rim_cell = RIM
 
     def bases(self) -> dict[int, str]:
         """Which cells of a section say where values start, besides the rim's."""
         names = (self.step.source, self.step.target, *operand_names(self.step))
         return dict(zip((SOURCE, TARGET, A, B), names, strict=True))
 
-    def section(self, table: Table, views: Mapping[str, View], rim: View | None, images: int, threads: int) -> int:
-        """Write all that the kernel reads for these sizes and so many images; where it starts."""
+    def section(self, table: Table, setting: Setting, code: tuple[int, ...], packed: list[PanelPlaces]) -> Section:
+        """Write all that the kernel reads in a setting."""
+        views, images, threads = setting.views, setting.images, setting.threads
         step, width = self.step, self.tile_width
         source, target = views[step.source], views[step.target]
         a, b = (views[name] for name in operand_names(self.step))
@@ -282,7 +295,7 @@ class CompiledConvolution:
         weight_bytes = 0
         depth = step.inputs // step.groups
         merge = step.groups == 1 and source.dense
-        places = iter(self.places)
+        places = iter(packed)
         for phase, grid in zip(phases.phases, grids, strict=True):
             runs = _runs(phase, source, depth, merge)
             first = len(taps)
@@ -292,13 +305,13 @@ class CompiledConvolution:
                 lanes = len(columns) * self.folded
                 for left in range(0, lanes, width):
                     channel = group * len(columns) + left
-                    weights_at, params_at = next(places)
+                    place = next(places)
                     reads = group * depth
                     spots = [v.at(y, x) + channel for v in (target, a, b)]
                     span = [first, len(taps), runs[0][1] if runs else depth, forms.index(grid)]
                     count = min(width, lanes - left)
                     weight_bytes += 4 * width * len(phase.taps) * depth
-                    panels.append([weights_at, params_at, spots[0], reads, *span, count, spots[1], spots[2]])
+                    panels.append([place.weights, place.numbers, spots[0], reads, *span, count, spots[1], spots[2]])
 
         work_each = sum(g[0] * g[1] * len(p.taps) for g, p in zip(grids, phases.phases, strict=True))
         adds = images * work_each * depth * step.outputs * self.folded
@@ -313,8 +326,9 @@ class CompiledConvolution:
         header += [phases.pace[0] * patch.rows * source.row, phases.pace[1] * patch.columns * source.pitch]
         header += [distance for view in (target, a, b) for distance in (down * view.row, across * view.pitch)]
         header += [table.add(panels), len(panels), table.add(forms), table.add(taps), chunks, parts, group]
-        kernel = self.code[-1] if patch is self.many else self.code[0]
-        return table.add([*header, rim_section(table, rim), kernel, patch.images, patch.rows, patch.columns])
+        kernel = code[-1] if patch is self.many else code[0]
+        header += [rim_section(table, setting.rim), kernel, patch.images, patch.rows, patch.columns]
+        return Section(table.add(header), SECTION)
 
 
 def _runs(phase: Phase, source: View, depth: int, merge: bool) -> list[tuple[int, int]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import product
 from math import isqrt
+from typing import NamedTuple
 
 import numpy as np
 
+from upc.runtime.compiled import Section, Setting
 from upc.runtime.epilogue import channel_blocks, channel_numbers, epilogue, operand_names, rim_section, scale_offset
 from upc.runtime.layout import LINE, Machine, Picture, Rim, Table, View, Weights
 from upc.runtime.mending import direct_kernel, mend_patch, met_taps
@@ -44,6 +46,14 @@ def patch_grid(step: Filtering, target: Picture | View) -> Pair:
     return -(-pixels[0] // step.patch), -(-pixels[1] // step.patch)
 
 
+class FilteredPlaces(NamedTuple):
+    """Where each panel's values are packed, each phase's kernel as it is, and the channels' numbers."""
+
+    panels: range
+    directs: tuple[int, ...]
+    numbers: int
+
+
 class CompiledFiltering:
     """A `Filtering` made ready for a machine and, if they are known, for the sizes of its buffers."""
 
@@ -60,7 +70,6 @@ class CompiledFiltering:
         self.step, self.machine, self.views = step, machine, views
         self.vectors = choose_vectors(machine, step.outputs, None)
         self.tile_width = self.vectors * machine.lanes
-        self.code: tuple[int, ...] = ()
         # Values of a patch, off the powers of two that share cache lines.
         self.pitch = step.inputs + LINE if step.inputs % 256 == 0 else step.inputs
         limit, target = most_rows(machine, self.vectors), views[step.target]
@@ -103,7 +112,9 @@ class CompiledFiltering:
         length = max(n for n in range(1, longest + 1) if depth % n == 0)
         return depth // length if length > longest // 4 else 1
 
-    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
+    overrun = 0
+
+    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> FilteredPlaces:
         """Put the kernel's values and the channels' numbers into the packed array."""
         step, panel = self.step, self.step.inputs * self.tile_width
         floats = panel * sum(1 for _ in self._blocks())
@@ -120,7 +131,6 @@ class CompiledFiltering:
                 direct_kernel(kernel, entries, self.machine.lanes, packed[start : start + count])
 
         into.later(write)
-        self.places, self.directs = range(first, first + floats, panel), [start for start, _ in directs]
         numbers: list[np.ndarray] = []
         bias = np.zeros(step.outputs) if step.weights[1] is None else np.asarray(weights[step.weights[1]], np.float64)
         if self._begins_scaled():
@@ -130,7 +140,8 @@ class CompiledFiltering:
             scale, offset = scale_offset(norm, weights)
             numbers = [scale, bias * scale + offset]
         numbers += channel_numbers(self._after(), weights, step.outputs)
-        self.params = into.add(channel_blocks(numbers, self.machine.lanes)) if numbers else 0
+        params = into.add(channel_blocks(numbers, self.machine.lanes)) if numbers else 0
+        return FilteredPlaces(range(first, first + floats, panel), tuple(start for start, _ in directs), params)
 
     def _write_kernel(self, kernel: np.ndarray, place: np.ndarray) -> None:
         """The kernel's values as (pair of points, phase, block, input, lane), so many at a time as a cache holds."""
@@ -173,27 +184,22 @@ class CompiledFiltering:
 
     rim_cell = F_RIM
 
-    @property
-    def section_cells(self) -> int:
-        return F_SKIPS + len(self.step.rows) + len(self.step.columns)
-
     def bases(self) -> dict[int, str]:
         """Which cells of a section say where values start, besides the rim's."""
         names = (self.step.source, self.step.target, *operand_names(self.step))
         return dict(zip((F_SOURCE, F_TARGET, F_A, F_B), names, strict=True))
 
-    def section(
-        self, table: Table, views: Mapping[str, View], rim: View | None, images: int, threads: int, workspace: int
-    ) -> int:
-        """Write all that the kernels read for these sizes and so many images; where it starts."""
-        step, width = self.step, self.tile_width
+    def section(self, table: Table, setting: Setting, code: tuple[int, ...], packed: FilteredPlaces) -> Section:
+        """Write all that the kernels read in a setting."""
+        step, width, views = self.step, self.tile_width, setting.views
+        images, threads, workspace = setting.images, setting.threads, setting.workspace
         source, target = views[step.source], views[step.target]
         down, across = patch_grid(step, target)
         portion, planes = self._portion(target, images), self._planes(target, images)
         spaces = [workspace, workspace + step.points * planes[0]]
         pixels = portion * across
         panels, made = [], 0
-        for (point, phase, left), place in zip(self._blocks(), self.places, strict=True):
+        for (point, phase, left), place in zip(self._blocks(), packed.panels, strict=True):
             made = made + pixels * width if phase or left else 0
             values, products = (space + point * plane for space, plane in zip(spaces, planes, strict=True))
             panels.append([place, values, products + made])
@@ -202,21 +208,23 @@ class CompiledFiltering:
         stages = [min(portion, wanted), min(len(panels), wanted), min(portion, wanted)]
         top, left = step.before
         listed = table.add(panels)
-        direct = table.add(self._direct(table, source))
-        g = table.add([max(stages), *stages, down, across, portion, rim_section(table, rim)])
-        table.add([*self.code])
+        direct = table.add(self._direct(table, source, packed.directs))
+        g = table.add([max(stages), *stages, down, across, portion, rim_section(table, setting.rim)])
+        table.add([*code])
         table.add([source.base + source.at(-top, -left), source.image, step.patch * source.row, source.row])
         table.add([spaces[0], self.pitch, planes[0], spaces[1], pixels * width, planes[1]])
         table.add([[v.base, v.image, v.row] for v in (target, *(views[name] for name in operand_names(self.step)))])
-        table.add([target.height, target.width, self.params, listed, len(panels), step.inputs // self._sums(), width])
+        table.add(
+            [target.height, target.width, packed.numbers, listed, len(panels), step.inputs // self._sums(), width]
+        )
         table.add([direct, step.inputs])
         table.add([*step.skips[0], *step.skips[1]])
-        return g
+        return Section(g, F_SKIPS + len(step.rows) + len(step.columns))
 
-    def _direct(self, table: Table, source: View) -> list[list[int]]:
+    def _direct(self, table: Table, source: View, places: tuple[int, ...]) -> list[list[int]]:
         """What `mend_patch` reads of each phase."""
         made, lanes = [], self.machine.lanes
-        for taps, start in zip(met_taps(self.step.rows, self.step.columns), self.directs, strict=True):
+        for taps, start in zip(met_taps(self.step.rows, self.step.columns), places, strict=True):
             first = table.add([source.at(row, column) for row, column, _ in taps])
             made.append([start, first, first + len(taps), len(taps) * self.step.inputs * lanes])
         return made

@@ -83,7 +83,7 @@ class CompiledGather(CompiledRows[Gather]):
     def kernel(self) -> Kernel:
         return gather_row(self.tile, epilogue(self.step.then).tail, self.contiguous)
 
-    def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
+    def cells(self, table: Table, views: Mapping[str, View], packed: tuple[int, ...]) -> list[int]:
         source, target = views[self.step.source], views[self.step.target]
         rows, columns, channels = _maps(self.step.move, source, target)
         if self.whole_rows(views):
@@ -185,6 +185,6 @@ class CompiledReshape(CompiledRows[Reshape]):
     def kernel(self) -> Kernel:
         return reshape_row()
 
-    def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
+    def cells(self, table: Table, views: Mapping[str, View], packed: tuple[int, ...]) -> list[int]:
         source, target = views[self.step.source], views[self.step.target]
         return [target.width, target.channels, source.width, source.channels]

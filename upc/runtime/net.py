@@ -17,6 +17,7 @@ import numpy as np
 
 from upc.runtime.advice import shape_advice
 from upc.runtime.cache import LOADING, Entry, check_compiler, code_address, code_stamp
+from upc.runtime.compiled import CompiledStep, Ready
 from upc.runtime.cores import MOST_THREADS, available_cores
 from upc.runtime.drive import (
     ARENA,
@@ -83,11 +84,10 @@ class Net:
         self.network, self.weights = network, weights
         self.threads = available_cores() if threads is None else min(max(1, threads), MOST_THREADS)
         self._module, self._wanted_threads, self._stamps = module, threads, 0
-        self._compiled, work = compile_network(network, file)
+        compiled, work = compile_network(network, file)
         self._work = Entry(work)
         packed = Weights()
-        for step in self._compiled:
-            step.pack(self.weights, packed)
+        self._steps = [Ready(step, code, step.pack(self.weights, packed)) for step, code in compiled]
         self._packed = packed.array()
         self._calls: OrderedDict[Any, Call] = OrderedDict()
         self._latest: Call | None = None
@@ -209,7 +209,7 @@ class Net:
             if key in self._geometries:
                 self._geometries.move_to_end(key)
                 return self._geometries[key]
-        made = self.network.geometry(self._compiled, free, images, self.threads, self._packed.nbytes)
+        made = self.network.geometry(self._steps, free, images, self.threads, self._packed.nbytes)
         with self._lock:
             self._geometries[key] = made
             while len(self._geometries) > KEPT_GEOMETRIES:
@@ -250,7 +250,9 @@ class Net:
         seat.call = call
 
 
-def compile_network(network: Network, file: str, backwards: bool = False) -> tuple[tuple[Any, ...], int]:
+def compile_network(
+    network: Network, file: str, backwards: bool = False
+) -> tuple[list[tuple[CompiledStep[Any], tuple[int, ...]]], int]:
     """The steps of a module's network with their machine code, and where that of the worker is.
 
     Of two processes that share a cache, one `backwards`, each compiles about half.
@@ -261,9 +263,8 @@ def compile_network(network: Network, file: str, backwards: bool = False) -> tup
         wanted = [*(kernel for step in steps for kernel in step.kernels()), worker()]
         for kernel in reversed(wanted) if backwards else wanted:
             code_address(kernel, stamp)
-        for step in steps:
-            step.code = tuple(code_address(kernel, stamp) for kernel in step.kernels())
-        return steps, code_address(worker(), stamp)
+        code = [tuple(code_address(kernel, stamp) for kernel in step.kernels()) for step in steps]
+        return list(zip(steps, code, strict=True)), code_address(worker(), stamp)
 
 
 def _unfit(array: Any, shape: tuple[int, ...]) -> str | None:

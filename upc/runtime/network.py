@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from upc.runtime.compiled import CompiledStep, Ready, Section, Setting
 from upc.runtime.convolution import CompiledConvolution
 from upc.runtime.drive import CONVOLUTION, EXTERNALS, FILTERING, PAIR, ROWS, STEP
 from upc.runtime.epilogue import RIM_CELLS
@@ -94,7 +95,7 @@ class Network:
     demands: Callable[..., tuple[tuple[bool, str], ...]] = lambda **free: ()
     segments: tuple[tuple[int, int | None], ...] = ((0, None),)
 
-    def compiled(self) -> tuple[Any, ...]:
+    def compiled(self) -> tuple[CompiledStep[Any], ...]:
         """The steps made ready for this machine."""
         here = machine()
         views, _, _ = self._views(self.sample, (1,) * len(self.segments))
@@ -184,56 +185,58 @@ class Network:
         return [-(-max(counts) // -(-max(counts) // count)) for count in counts]
 
     def geometry(
-        self, compiled: tuple[Any, ...], free: Mapping[str, int], batch: int, threads: int, weight_bytes: int
+        self, steps: Sequence[Ready[Any]], free: Mapping[str, int], batch: int, threads: int, weight_bytes: int
     ) -> Geometry:
         """Lay out memory and work for such sizes."""
         counts, slices, sizes = self._counts(free, batch, weight_bytes), self.slices(**free), self.sizes(**free)
-        images = [counts[self._segment(number)] for number in range(len(compiled))]
-        workspaces = {
-            number: step.workspace(Picture(*sizes[step.step.target]), images[number])
-            for number, step in enumerate(compiled)
-            if isinstance(step, CompiledFiltering)
-        }
+        images = [counts[self._segment(number)] for number in range(len(steps))]
+        scratch = [
+            step.compiled.workspace(Picture(*sizes[step.step.target]), some)
+            for step, some in zip(steps, images, strict=True)
+        ]
+        workspaces = {number: floats for number, floats in enumerate(scratch) if floats}
         views, spaces, arena = self._views(free, counts, workspaces)
-        arena += max((step.overrun for step in compiled if isinstance(step, CompiledConvolution)), default=0)
+        arena += max(step.compiled.overrun for step in steps)
         table = Table()
         table.add([len(counts)])
-        ends = [*(first for first, _ in self.segments[1:]), len(compiled)]
+        ends = [*(first for first, _ in self.segments[1:]), len(steps)]
         table.add([[n, first, end] for n, (first, _), end in zip(counts, self.segments, ends, strict=True)])
-        records = table.add(np.zeros((len(compiled), STEP)))
+        records = table.add(np.zeros((len(steps), STEP)))
         spans, chunk = self._spans(free), max(counts)
         shared = {n for n in sizes if _is_external(n) or len(set(spans[slices.get(n, (n,))[0]])) > 1}
         externals = {name: number for number, name in enumerate(self.externals)}
         single, rounds = True, 0
         cleared: set[str] = set()
-        for number, step in enumerate(compiled):
+        for number, step in enumerate(steps):
             buffer = slices.get(step.step.target, (step.step.target,))[0]
             rim = None
             if buffer not in cleared and not _is_external(buffer):
                 cleared.add(buffer)
                 rim = views[buffer]
-            space = (spaces[number],) if number in spaces else ()
-            section = step.section(table, views, rim, images[number], threads, *space)
-            single = single and table[section] <= 1  # tasks are a section's first cell
+            section = step.section(table, Setting(views, rim, images[number], threads, spaces.get(number, 0)))
+            single = single and table[section.start] <= 1  # tasks are a section's first cell
             turns = range(1, -(-chunk // images[number]))
-            sections = [section, *(_turn(table, section, step, views, shared, t * images[number]) for t in turns)]
+            sections = [section.start, *(_turn(table, section, step, views, shared, t * images[number]) for t in turns)]
             rounds += len(sections)
             ends_of = [externals.get(name, -1) for name in (step.step.source, step.step.target)]
-            table.put(records + STEP * number, [_kind(step), table.add(sections), *ends_of])
+            table.put(records + STEP * number, [_kind(step.compiled), table.add(sections), *ends_of])
         return Geometry(table.array(), arena, chunk, rounds, single)
 
 
-def _turn(table: Table, section: int, step: Any, views: Mapping[str, View], shared: Set[str], images: int) -> int:
+def _turn(
+    table: Table, section: Section, step: Ready[Any], views: Mapping[str, View], shared: Set[str], images: int
+) -> int:
     """A step's section for its turn after so many images, which the values that are `shared` hold all of."""
-    by = {cell: images * views[name].image for cell, name in step.bases().items() if name in shared}
-    copy, rim = table.moved(section, step.section_cells, by), table[section + step.rim_cell]
+    by = {cell: images * views[name].image for cell, name in step.compiled.bases().items() if name in shared}
+    rim_cell = step.compiled.rim_cell
+    copy, rim = table.moved(section.start, section.cells, by), table[section.start + rim_cell]
     if rim >= 0 and step.step.target in shared:
         cells = table.moved(rim, RIM_CELLS, {0: images * views[step.step.target].image})
-        table.put(copy + step.rim_cell, [cells])
+        table.put(copy + rim_cell, [cells])
     return copy
 
 
-def _kind(step: Any) -> int:
+def _kind(step: CompiledStep[Any]) -> int:
     """Which of the driver's functions does steps of its kind."""
     return {CompiledConvolution: CONVOLUTION, CompiledFiltering: FILTERING}.get(type(step), ROWS)
 

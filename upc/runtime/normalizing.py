@@ -72,15 +72,15 @@ class CompiledNormalize(CompiledRows[Normalize]):
     def rows(self, target: View) -> int:
         return target.height if self.step.groups == 0 else 1
 
-    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
+    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> tuple[int, ...]:
         channels, step = self.views[self.step.target].channels, self.step
         gamma = weights[f"{step.path}.gamma"] if step.scales else np.ones(channels)
         beta = weights[f"{step.path}.beta"] if step.centers else np.zeros(channels)
-        self.packed = [into.add(gamma), into.add(beta), into.add([self.step.epsilon])]
+        return into.add(gamma), into.add(beta), into.add([self.step.epsilon])
 
-    def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
+    def cells(self, table: Table, views: Mapping[str, View], packed: tuple[int, ...]) -> list[int]:
         target = views[self.step.target]
-        return [target.width, target.channels, target.height, max(self.step.groups, 1), *self.packed]
+        return [target.width, target.channels, target.height, max(self.step.groups, 1), *packed]
 
 
 @kernel
@@ -125,7 +125,7 @@ class CompiledSoftmax(CompiledRows[Softmax]):
     def rows(self, target: View) -> int:
         return 1
 
-    def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
+    def cells(self, table: Table, views: Mapping[str, View], packed: tuple[int, ...]) -> list[int]:
         source, target = views[self.step.source], views[self.step.target]
         axes = [
             (target.height, source.row, target.row),

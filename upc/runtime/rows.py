@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from upc.runtime.compiled import Section, Setting
 from upc.runtime.epilogue import channel_blocks, clear_rim, epilogue, operand_names, rim_section, scale_offset
 from upc.runtime.finishing import Tail, finish
 from upc.runtime.layout import Machine, Picture, Rim, Table, View, Weights
@@ -67,8 +68,6 @@ class CompiledRows(Generic[S]):
     def __init__(self, step: S, machine: Machine, views: Mapping[str, View], fixed: bool) -> None:
         self.step, self.machine, self.views = step, machine, views
         self.tile = TileType(1, 1 if self.run(views) <= machine.lanes else 2, machine.lanes)
-        self.packed: list[int] = []
-        self.code: tuple[int, ...] = ()
 
     @staticmethod
     def reach(step: Step, source: Picture, target: Picture, fixed: bool) -> Rim:
@@ -86,14 +85,19 @@ class CompiledRows(Generic[S]):
     def kernel(self) -> Kernel:
         raise NotImplementedError
 
-    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
-        """Put the weights it needs into the packed array."""
+    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> tuple[int, ...]:
+        """Put the weights it needs into the packed array; what its own cells say of them."""
+        return ()
 
-    def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
+    def workspace(self, target: Picture, images: int) -> int:
+        """Floats of scratch: none."""
+        return 0
+
+    def cells(self, table: Table, views: Mapping[str, View], packed: tuple[int, ...]) -> list[int]:
         """The step's own numbers."""
         return []
 
-    rim_cell, section_cells = R_RIM, R_OWN
+    rim_cell, overrun = R_RIM, 0
 
     def bases(self) -> dict[int, str]:
         """Which cells of a section say where values start, besides the rim's."""
@@ -109,10 +113,10 @@ class CompiledRows(Generic[S]):
         """How a view is walked while the target's pixels are."""
         return view
 
-    def section(self, table: Table, views: Mapping[str, View], rim: View | None, images: int, threads: int) -> int:
-        """Write all that the kernel reads for these sizes and so many images; where it starts."""
-        step = self.step
-        target = views[step.target]
+    def section(self, table: Table, setting: Setting, code: tuple[int, ...], packed: tuple[int, ...]) -> Section:
+        """Write all that the kernel reads in a setting."""
+        views, images, threads = setting.views, setting.images, setting.threads
+        target = views[self.step.target]
         rows = self.rows(target)
         floats = target.height * target.width * target.channels
         parts = max(1, min(rows, -(-floats // TASK_FLOATS), -(-4 * threads // images)))
@@ -124,11 +128,10 @@ class CompiledRows(Generic[S]):
         ]
         seen = [self.seen(views[name], target) for name in self.bases().values()]
         four = [cell for view in seen for cell in (view.base, view.image, view.row, view.pitch)]
-        own = self.cells(table, views)
-        self.section_cells = R_OWN + len(own)
-        g = table.add([len(work), 0, 0, self.code[0], *four, *own])
-        table.put(g + R_WORK, [table.add(work), rim_section(table, rim)])
-        return g
+        own = self.cells(table, views, packed)
+        g = table.add([len(work), 0, 0, code[0], *four, *own])
+        table.put(g + R_WORK, [table.add(work), rim_section(table, setting.rim)])
+        return Section(g, R_OWN + len(own))
 
 
 @kernel
@@ -170,7 +173,8 @@ class CompiledPointwise(CompiledRows[Pointwise]):
     def kernel(self) -> Kernel:
         return pointwise_row(self.tile, epilogue(self.step.then).tail)
 
-    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
+    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> tuple[int, ...]:
+        """Where the channels' numbers are, and floats from those of a row, of a pixel and of a block to the next's."""
         numbers: list[np.ndarray] = []
         target = self.views[self.step.target]
         for operation in self.step.then:
@@ -178,29 +182,26 @@ class CompiledPointwise(CompiledRows[Pointwise]):
                 numbers += scale_offset(operation, weights)
             elif isinstance(operation, PixelPRelu):
                 numbers.append(np.asarray(weights[operation.alpha]).reshape(operation.shape))
-        self.strides = [0, 0, 0]
-        self.packed = [0]
-        if numbers:
-            widest = max(n.shape[-1] for n in numbers)
-            full = [np.broadcast_to(n, (*n.shape[:-1], max(widest, target.channels))) for n in numbers]
-            blocks = channel_blocks(full, self.tile.width)
-            pixel = blocks[(0,) * (blocks.ndim - 3)].size
-            if blocks.ndim == 5:
-                rows, columns = blocks.shape[:2]
-                self.strides = [columns * pixel if rows > 1 else 0, pixel if columns > 1 else 0, 0]
-            self.strides[2] = blocks.shape[-2] * self.tile.width
-            self.packed = [into.add(blocks)]
+        if not numbers:
+            return 0, 0, 0, 0
+        widest = max(n.shape[-1] for n in numbers)
+        full = [np.broadcast_to(n, (*n.shape[:-1], max(widest, target.channels))) for n in numbers]
+        blocks = channel_blocks(full, self.tile.width)
+        pixel = blocks[(0,) * (blocks.ndim - 3)].size
+        rows, columns = blocks.shape[:2] if blocks.ndim == 5 else (1, 1)
+        apart = columns * pixel if rows > 1 else 0, pixel if columns > 1 else 0
+        return into.add(blocks), *apart, blocks.shape[-2] * self.tile.width
 
     def seen(self, view: View, target: View) -> View:
         """With distance 0 along the axes on which it has one row or pixel and the target more."""
         row = 0 if view.height == 1 < target.height else view.row
         return replace(view, row=row, pitch=0 if view.width == 1 < target.width else view.pitch)
 
-    def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
+    def cells(self, table: Table, views: Mapping[str, View], packed: tuple[int, ...]) -> list[int]:
         step = self.step
         target = views[step.target]
         together = [views[name] for name in (step.source, step.target, *step.operands)]
         alike = all(v.dense and v.channels == target.channels and v.width == target.width for v in together)
-        if alike and not any(self.strides):
-            return [1, target.width * target.channels, self.packed[0], 0, 0, 0]
-        return [target.width, target.channels, self.packed[0], *self.strides]
+        if alike and not any(packed[1:]):
+            return [1, target.width * target.channels, packed[0], 0, 0, 0]
+        return [target.width, target.channels, *packed]

@@ -73,7 +73,7 @@ class CompiledPool(CompiledRows[Pool]):
     def kernel(self) -> Kernel:
         return pool_row(self.tile, epilogue(self.step.then).tail, self.step.largest, self.step.count_padding)
 
-    def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
+    def cells(self, table: Table, views: Mapping[str, View], packed: tuple[int, ...]) -> list[int]:
         step = self.step
         source, target = views[step.source], views[step.target]
         before = window_start(step.padding, step.window, step.strides, source, target)
@@ -124,7 +124,7 @@ class CompiledGlobalPool(CompiledRows[GlobalPool]):
     def rows(self, target: View) -> int:
         return 1
 
-    def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
+    def cells(self, table: Table, views: Mapping[str, View], packed: tuple[int, ...]) -> list[int]:
         source = views[self.step.source]
         return [source.channels, source.height, source.width]
 
@@ -173,22 +173,22 @@ class CompiledDepthwise(CompiledRows[Depthwise]):
     def kernel(self) -> Kernel:
         return depthwise_row(self.tile, epilogue(self.step.then).tail)
 
-    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> None:
+    def pack(self, weights: Mapping[str, np.ndarray], into: Weights) -> tuple[int, ...]:
         step, width = self.step, self.tile.width
         kernel = np.asarray(weights[step.weights[0]], np.float64).reshape(*step.kernel, -1)
         channels = kernel.shape[-1]
         bias = np.zeros(channels) if step.weights[1] is None else np.asarray(weights[step.weights[1]], np.float64)
         numbers = [bias, *channel_numbers(step.then, weights, channels)]
         padded = np.pad(kernel, ((0, 0), (0, 0), (0, -channels % width)))
-        self.packed = [into.add(padded), into.add(channel_blocks(numbers, width)), len(numbers), padded.shape[-1]]
+        return into.add(padded), into.add(channel_blocks(numbers, width)), len(numbers), padded.shape[-1]
 
-    def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
+    def cells(self, table: Table, views: Mapping[str, View], packed: tuple[int, ...]) -> list[int]:
         step = self.step
         source, target = views[step.source], views[step.target]
         spans = step.dilation[0] * (step.kernel[0] - 1) + 1, step.dilation[1] * (step.kernel[1] - 1) + 1
         before = window_start(step.padding, spans, step.strides, source, target)
         sizes = [target.width, target.channels, source.height, source.width]
-        return [*sizes, *step.kernel, *step.strides, *step.dilation, *before, *self.packed]
+        return [*sizes, *step.kernel, *step.strides, *step.dilation, *before, *packed]
 
 
 @kernel
@@ -271,7 +271,7 @@ class CompiledResize(CompiledRows[Resize]):
     def kernel(self) -> Kernel:
         return resize_row(self.tile, epilogue(self.step.then).tail, self._taps(1, 1)[0].shape[1])
 
-    def cells(self, table: Table, views: Mapping[str, View]) -> list[int]:
+    def cells(self, table: Table, views: Mapping[str, View], packed: tuple[int, ...]) -> list[int]:
         source, target = views[self.step.source], views[self.step.target]
         cells = [target.width, target.channels]
         for size, made, distance in (
