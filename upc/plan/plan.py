@@ -80,6 +80,11 @@ class Plan:
                     lives[buffer] = lives.get(buffer, (number, number))[0], number
         return lives
 
+    def is_copy(self, step: Step) -> bool:
+        """Whether a step makes again what it reads, and all of it."""
+        stays = isinstance(step, Gather) and step.move == STAY and not step.then
+        return stays and self.sizes[step.source] == self.sizes[step.target]
+
     def with_steps(self, steps: Iterable[Step], places: Mapping[str, Place] | None = None) -> Plan:
         """The plan with other steps, and without the values that none of them mentions."""
         steps = tuple(steps)
@@ -120,11 +125,6 @@ def resolved(places: Mapping[str, Place]) -> dict[str, Place]:
 def is_external(name: str) -> bool:
     """Whether a value is an array of the caller's."""
     return name.startswith(("input ", "output "))
-
-
-def is_copy(step: Step) -> bool:
-    """Whether a step makes again what it reads."""
-    return isinstance(step, Gather) and step.move == STAY and not step.then
 
 
 def picture(shape: Shape) -> Size:

@@ -7,7 +7,7 @@ is itself joined of parts, or rows and columns, around which their readers want 
 
 from __future__ import annotations
 
-from upc.plan.plan import Place, Plan, is_copy, is_external, resolved
+from upc.plan.plan import Place, Plan, is_external, resolved
 from upc.runtime.steps import Step
 
 
@@ -19,7 +19,7 @@ def join_in_place(plan: Plan) -> Plan:
     for step in plan.steps:
         place = places.get(step.target)
         bound = step.source in places or step.source in written or is_external(step.source)
-        if place is None or not is_copy(step) or bound:
+        if place is None or not plan.is_copy(step) or bound:
             steps.append(step)
         elif plan.sizes[step.source][:2] == plan.sizes[place.buffer][:2]:
             del places[step.target]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from upc.plan.plan import Plan, is_copy, is_external
+from upc.plan.plan import Plan, is_external
 from upc.runtime.steps import Step
 
 
@@ -19,7 +19,7 @@ def place_outputs(plan: Plan) -> Plan:
     makers = {step.target: number for number, step in enumerate(plan.steps)}
     for number, step in enumerate(plan.steps):
         name = step.source
-        if not is_copy(step) or not step.target.startswith("output ") or is_external(name):
+        if not plan.is_copy(step) or not step.target.startswith("output ") or is_external(name):
             continue
         if name in plan.places or name in hosts:
             continue
