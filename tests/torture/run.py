@@ -38,7 +38,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-PARTS: dict[str, str] = {"heavy": "heavy", "fuzz": "fuzz", "coverage": "coverage", "weights": "mutated_weights"}
+PARTS: dict[str, str] = {"heavy": "heavy", "fuzz": "fuzz", "coverage": "guided", "weights": "mutated_weights"}
 """The parts by name, in the order of the table, with the module of this folder that holds each."""
 
 PORTION_S = 60.0

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 sys.path[:0] = [str(Path(__file__).parent)]
 
-import coverage  # noqa: E402
 import fuzz  # noqa: E402
+import guided  # noqa: E402
 import heavy  # noqa: E402
 from holds import check  # noqa: E402
 from run import PARTS, Amount, Record, main, table  # noqa: E402
@@ -66,10 +66,10 @@ def test_every_finding_is_mended() -> None:
 
 def test_fuzzing_by_coverage_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("atheris", reason="atheris belongs to the extra `torture`")
-    monkeypatch.setattr(coverage, "REACHED", tmp_path / "reached")
+    monkeypatch.setattr(guided, "REACHED", tmp_path / "reached")
     (tmp_path / "reached").mkdir()
     (tmp_path / "reached" / "seed").write_text("net n {\n  input x: [H, W, 2]\n  relu()\n  output y\n}\n")
-    found = coverage.run(Amount(inputs=200, seconds=20), seed=0)
+    found = guided.run(Amount(inputs=200, seconds=20), seed=0)
     assert found.tried >= 50 and not found.lost
 
 
