@@ -16,6 +16,7 @@ from upc.format import format_file
 from upc.ir import Graph
 from upc.lint import lint
 from upc.parse import parse
+from upc.plan.sizes import allowed_sizes
 from upc.source import Source
 from upc.summary import summary
 
@@ -62,10 +63,10 @@ def test_what_is_over_a_limit_says_so_and_how_it_is_raised(name, lowered, text, 
 
 
 def test_the_hint_raises_the_limit() -> None:
-    text = net("conv2d(1, 1025, padding=same)")
-    with pytest.raises(UpcError, match=r"kernel_size is 1,025; the limit is 1,024(.|\n)*--limit kernel=1025"):
+    text = net("conv2d(1, 8193, padding=same)")
+    with pytest.raises(UpcError, match=r"kernel_size is 8,193; the limit is 8,192(.|\n)*--limit kernel=8193"):
         graphs(text)
-    with limits.changed({"kernel": 1025}):
+    with limits.changed({"kernel": 8193}):
         assert graphs(text)
 
 
@@ -198,3 +199,12 @@ def test_work_grows_with_the_source_alone(name: str) -> None:
     counts = [calls(lambda n=n: work(text(n))) for n in (40, 80, 160)]
     # Twice as much text is at most a little more than twice as much work; twice twice if all is held against all.
     assert counts[2] - counts[1] < 2.5 * (counts[1] - counts[0]) + 2000, counts
+
+
+def test_sizes_that_many_numbers_divide_are_found_for_a_plan() -> None:
+    """A net that asks for a multiple of 2, 3, 5, ... 17 in a row, too many to try, has a plan all the same."""
+    lines_ = [f"max_pooling2d({k})\n  up_sampling2d({k})\n  add(start)" for k in (2, 3, 5, 7, 11, 13, 17)]
+    (graph,) = graphs(net("relu() as start\n  " + "\n  ".join(lines_), "H, W, 2"))
+    found = allowed_sizes(graph)
+    assert found["H"] % (2 * 3 * 5 * 7 * 11 * 13 * 17) == 0
+    assert pipeline.emit(graph, "numba")

@@ -135,6 +135,28 @@ def shape_hint(value: Value, given: Sequence[int]) -> str | None:
     return shape_advice(value.name, given, value.shape)
 
 
+def fitting(demands: Iterable[Demand], names: Iterable[str], start: int) -> dict[str, int]:
+    """For each name a number from `start` up that meets all that is asked of it alone; `start` where none is found.
+
+    Demands are met one after another: each leaves numbers a step apart, of which one is taken that meets the next.
+    """
+    single, _ = _by_name(demands)
+    return {name: _fitting(name, single.get(name, []), start) for name in names}
+
+
+def _fitting(name: str, demands: Sequence[Demand], start: int) -> int:
+    equal = [d for d in demands if d.kind == "equal"]
+    least = max((_least(d, 1, frozenset({0})) for d in demands if d.kind == "at_least"), default=1)
+    number, step = max(start, least), 1
+    for demand in equal:
+        period = _period(demand.left - demand.right)
+        number = next((n for n in range(number, number + step * period, step) if holds(demand, {name: n})), 0)
+        if not number:
+            return start
+        step = lcm(step, period)
+    return number
+
+
 def _unmet(graph: Graph, demand: Demand, sizes: Mapping[str, int]) -> Diagnostic:
     names = sorted(_names(demand))
     given = ", ".join(f"{name} = {sizes[name]}" for name in names)
@@ -285,11 +307,14 @@ def _reduced(whole: Solution) -> tuple[int, frozenset[int]]:
 
 def _least(demand: Demand, period: int, remainders: frozenset[int]) -> int:
     """The number from which on a demand of a least size holds for all that leave such remainders."""
-    joint = lcm(period, _period(demand.left - demand.right))
-    if joint > _LONGEST_PERIOD:
-        last = _last_below(demand.left - demand.right)
+    if not remainders:
+        return 1
+    gap = demand.left - demand.right
+    if isinstance(gap, int) or _grows(gap) or lcm(period, _period(gap)) > _LONGEST_PERIOD:
+        last = _last_below(gap)
         return next((n for n in range(last + 1, last + period + 1) if n % period in remainders), last + 1)
-    values, steps = _lines(demand.left - demand.right, joint)
+    joint = lcm(period, _period(gap))
+    values, steps = _lines(gap, joint)
     wanted = np.roll(_mask(Solution(period, remainders, frozenset()), joint), -1)  # from the remainder of 1 on
     late = np.flatnonzero(wanted & (values < 0) & (steps > 0))
     lasts = late + 1 + joint * (-(values[late] // steps[late]) - 1)
@@ -301,6 +326,8 @@ def _last_below(gap: Dim) -> int:
     """The last number at which a size that grows with its name is below 0; 0 where it may also shrink."""
     if isinstance(gap, int) or not _grows(gap):
         return 0
+    if len(gap.terms) == 1 and isinstance(gap.terms[0][0], str):
+        return max(0, (-gap.constant - 1) // gap.terms[0][1])
     (name,) = gap.names()
     low, high = 0, 1
     while evaluate(gap, {name: high}) < 0 and high < 2**63:

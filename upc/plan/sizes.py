@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain, islice, product
 
-from upc.demands import holds, solve
+from upc.demands import fitting, holds, solve
 from upc.ir import Graph
 from upc.shape import names_of
 
@@ -19,12 +19,14 @@ def allowed_sizes(graph: Graph) -> dict[str, int]:
         return {}
     candidates = [*_USUAL, *range(1, 257)]
     alike = ((n,) * len(free) for n in candidates)
-    single = solve(graph.demands)
-    near = tuple(next(iter(single[name].around(64)), 64) if name in single else 64 for name in free)
+    alone = solve(graph.demands)
+    near = tuple(fitting(graph.demands, free, 64).values())
     mixed = islice(product(candidates[:24], repeat=len(free)), _TRIED // len(free))
     demands = list(graph.demands)
     for sizes in chain(alike, mixed, [near]):
         bound = dict(zip(free, sizes, strict=True))
+        if any(name in alone and number not in alone[name] for name, number in bound.items()):
+            continue  # without looking at every demand
         unmet = next((i for i, demand in enumerate(demands) if not holds(demand, bound)), None)
         if unmet is None:
             return bound

@@ -107,13 +107,13 @@ def _memory(plan: Plan, free: Mapping[str, int]) -> Iterator[str]:
     done = dict.fromkeys(targets, 0)
     for step in plan.steps:
         for name in step.reads:
-            if not is_external(name):
+            if not is_external(name) and not (targets.get(name) == [name] and done[name]):  # as most are
                 buffer, box = plan.buffer(name), _box(plan, name, free)
                 if buffer not in done or _shared(boxes[buffer][: done[buffer]], box).sum() < _volume(box):
                     yield f"step {step.name} reads {name} before it is made"
         buffer = plan.buffer(step.target)
         count = done[buffer]
-        for other in np.flatnonzero(_shared(boxes[buffer][:count], boxes[buffer][count])):
+        for other in np.flatnonzero(_shared(boxes[buffer][:count], boxes[buffer][count])) if count else ():
             yield f"{step.target} is made where {targets[buffer][other]} lies"
         done[buffer] = count + 1
 
@@ -155,7 +155,7 @@ def _turns(plan: Plan, free: Mapping[str, int]) -> Iterator[str]:
 
 def _step_problems(step: Step, plan: Plan, free: Mapping[str, int]) -> Iterator[str]:
     """What a step's kernel cannot do."""
-    before = replace(step, then=())
+    before = replace(step, then=()) if step.then else step
     for operation in step.then:
         if not takes(before, operation):
             yield f"cannot do {operation} there"
