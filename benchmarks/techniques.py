@@ -32,7 +32,7 @@ from upc.ir import Graph
 from upc.load import resolve_weights
 from upc.load_numba import import_file
 from upc.plan.passes import reach_through
-from upc.plan.plan import Plan
+from upc.plan.plan import ONE_TURN, Plan
 from upc.runtime.steps import Convolution, Gather, Repeat, Step
 from upc.source import Source
 
@@ -84,6 +84,11 @@ TECHNIQUES = (
     Technique(
         "turns of their own for large kernels and large pictures",
         lambda: mock.patch("upc.plan.passes.take_turns._turns", lambda *known: ((0, 64),)),
+        (("b6", 64), ("b8", 64), ("b5", 64)),
+    ),
+    Technique(
+        "turns of their own, beside as many images for all as memory is worth",
+        lambda: mock.patch("upc.plan.passes.take_turns._turns", lambda *known: ONE_TURN),
         (("b6", 64), ("b8", 64), ("b5", 64)),
     ),
     Technique(

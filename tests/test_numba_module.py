@@ -382,3 +382,80 @@ def test_nan_in_one_picture_stays_in_it(faces: Written) -> None:
 
 def test_pickled_net_needs_its_module(faces: Written) -> None:
     assert faces.graph.name.encode() in pickle.dumps(faces.module.load())
+
+
+def test_nets_say_what_they_take_and_give(faces: Written, pair: Written) -> None:
+    net = pair.module.load()
+    for ports, values in ((net.inputs, pair.graph.inputs), (net.outputs, [o.value for o in pair.graph.outputs])):
+        assert [port.shape for port in ports] == [
+            tuple(d if isinstance(d, int) else str(d) for d in value.shape) for value in values
+        ]
+    assert [port.name for port in net.inputs] == [value.name for value in pair.graph.inputs]
+    assert [port.name for port in net.outputs] == [output.name for output in pair.graph.outputs]
+
+
+def test_inputs_may_be_given_by_name(pair: Written) -> None:
+    net, inputs = pair.module.load(), pair.inputs(2, H=6, W=4)
+    first, second = (port.name for port in net.inputs)
+    expected = net(*inputs)
+    for arrays, named in (((), {second: inputs[1], first: inputs[0]}), (inputs[:1], {second: inputs[1]})):
+        assert all(map(np.array_equal, net(*arrays, **named), expected))
+    out = tuple(np.empty_like(y) for y in expected)
+    assert net(inputs[0], out=out, **{second: inputs[1]})[0] is out[0]
+    for arrays, named, words in (
+        (inputs, {second: inputs[1]}, f"{second} is given in order and by name"),
+        (inputs[:1], {}, r"takes 2 array\(s\)"),
+        ((), {first: inputs[0]}, f"; {second} is missing"),
+        (inputs[:1], {"third": inputs[1]}, f"takes {first}, {second}, not third"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            net(*arrays, **named)
+
+
+def from_shell(written: Written, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", written.graph.name, *arguments]
+    return subprocess.run(command, cwd=written.folder, capture_output=True, text=True, timeout=300)
+
+
+def test_modules_run_from_the_shell(faces: Written, pair: Written, tmp_path: Path) -> None:
+    shown = from_shell(faces, "--help")
+    assert shown.returncode == 0 and f"usage: {faces.graph.name}" in shown.stdout
+    assert all(port.name in shown.stdout for port in (*faces.module.NETWORK.inputs, *faces.module.NETWORK.outputs))
+    (z,) = faces.inputs(3)
+    np.save(tmp_path / "z.npy", z.astype(np.float64))
+    done = from_shell(faces, str(tmp_path / "z.npy"), "-o", str(tmp_path / "image.npy"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert np.array_equal(np.load(tmp_path / "image.npy"), faces.module.load()(z))
+
+
+def test_several_inputs_and_outputs_have_names_in_the_shell(pair: Written, tmp_path: Path) -> None:
+    inputs, expected = pair.inputs(1, H=6, W=4), pair.module.load()(*pair.inputs(1, H=6, W=4))
+    names = [port.name for port in pair.module.NETWORK.inputs]
+    files = [tmp_path / f"{name}.npy" for name in names]
+    for file, array in zip(files, inputs, strict=True):
+        np.save(file, array[0])  # the batch axis is left out
+    made = tmp_path / "made.npz"
+    done = from_shell(pair, f"{names[1]}={files[1]}", str(files[0]), "-o", str(made))
+    assert (done.returncode, done.stderr) == (0, "")
+    with np.load(made) as found:
+        assert list(found) == [port.name for port in pair.module.NETWORK.outputs]
+        assert all(np.array_equal(found[name], y) for name, y in zip(found, expected, strict=True))
+
+
+def test_what_is_wrong_in_the_shell_is_one_line(faces: Written, tmp_path: Path) -> None:
+    good, bad, odd, out = (str(tmp_path / name) for name in ("good.npy", "bad.npy", "odd.npy", "out.npy"))
+    np.save(good, faces.inputs(1)[0])
+    np.save(odd, np.zeros((1, 7), np.float32))
+    Path(bad).write_bytes(b"no array")
+    for arguments, words in (
+        ((str(tmp_path / "none.npy"), "-o", out), "none.npy"),
+        ((bad, "-o", out), f"{bad} is no .npy file of numbers"),
+        ((odd, "-o", out), "must have shape"),
+        ((good, good, "-o", out), "is one too many"),
+        ((good, "-o", out, "--weights", bad), "bad.npy"),
+        ((good, "-o", str(tmp_path / "nowhere" / "out.npy")), "nowhere"),
+    ):
+        done = from_shell(faces, *arguments)
+        assert done.returncode == 2 and done.stdout == ""
+        assert len(done.stderr.splitlines()) == 1 and words in done.stderr, done.stderr
+    assert not Path(out).exists()

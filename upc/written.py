@@ -7,6 +7,7 @@ network: literals, arithmetic on sizes, and the runtime's frozen dataclasses.
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from functools import cache
 
 from upc import build, pipeline
@@ -15,6 +16,7 @@ from upc.source import Source
 MOST_CHARACTERS = 1 << 24
 _MARK = "# The network"
 _SMALL = "net small {\n  input x: [2]\n  relu()\n  output y\n}\n"
+_RUN = "from the shell"  # the statement that runs the module
 _SIZES = ("sizes", "slices", "demands", "shapes")
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod, ast.USub)
 _COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
@@ -32,30 +34,29 @@ def strange_part(text: str) -> str | None:
 
 def _strange_part(text: str, tree: ast.Module) -> str | None:
     runtime, network = _parts(text, tree) or ([], [])
-    expected, load, known = _expected()
+    expected, last, known = _expected()
     if runtime != expected:
         return "its code is not this version's"
     seen = set()
     for node in network:
         name = _name(node)
-        if name in seen or not _allowed(node, name, load, known):
+        if name in seen or not _allowed(node, name, last, known):
             return f"line {node.lineno} is not the description of a network"
         seen.add(name)
-    return None if {"NETWORK", "load"} <= seen else "it describes no network"
+    return None if {"NETWORK", "load", _RUN} <= seen else "it describes no network"
 
 
 @cache
-def _expected() -> tuple[list[str], str, frozenset[str]]:
-    """Of what upc writes: the runtime's lines, the function `load`, the names of the classes that hold data alone."""
+def _expected() -> tuple[list[str], dict[str, str], frozenset[str]]:
+    """Of what upc writes: the runtime's lines, what every module ends with, the classes that hold data alone."""
     text = pipeline.emit(build.compile_source(Source("small.upc", _SMALL)), "numba")
     tree = ast.parse(text)
     parts = _parts(text, tree)
     assert parts is not None
     runtime, network = parts
-    (load,) = (ast.dump(node) for node in network if _name(node) == "load")
     return (
         runtime,
-        load,
+        {_name(node): ast.dump(node) for node in network if _name(node) in ("load", _RUN)},
         frozenset(node.name for node in tree.body if isinstance(node, ast.ClassDef) and _is_data(node)),
     )
 
@@ -87,14 +88,16 @@ def _name(node: ast.stmt) -> str:
     """What a statement defines, or nothing."""
     if isinstance(node, ast.FunctionDef):
         return node.name
+    if isinstance(node, ast.If):
+        return _RUN
     if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
         return node.targets[0].id
     return ""
 
 
-def _allowed(node: ast.stmt, name: str, load: str, known: frozenset[str]) -> bool:
-    if name == "load":
-        return ast.dump(node) == load
+def _allowed(node: ast.stmt, name: str, last: Mapping[str, str], known: frozenset[str]) -> bool:
+    if name in last:
+        return ast.dump(node) == last[name]
     if name == "NETWORK" and isinstance(node, ast.Assign):
         return _is_plain(node.value, frozenset(_SIZES), known)
     return name in _SIZES and isinstance(node, ast.FunctionDef) and _is_size_function(node)

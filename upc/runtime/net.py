@@ -34,7 +34,7 @@ from upc.runtime.drive import (
 )
 from upc.runtime.layout import Weights, aligned
 from upc.runtime.memory import require_memory
-from upc.runtime.network import MOST_IMAGES, Geometry, Network
+from upc.runtime.network import MOST_IMAGES, Geometry, Network, Port
 from upc.runtime.stored import WeightsFile, take_weights
 from upc.runtime.team import JOB, Team
 
@@ -100,13 +100,29 @@ class Net:
         return _again, (self._module, dict(self.weights), self._wanted_threads)
 
     def __repr__(self) -> str:
-        ins = ", ".join(f"{p.name} {_shape_text(p.shape)}" for p in self.network.inputs)
-        outs = ", ".join(f"{p.name} {_shape_text(p.shape)}" for p in self.network.outputs)
+        ins = ", ".join(f"{p.name} {shape_text(p.shape)}" for p in self.network.inputs)
+        outs = ", ".join(f"{p.name} {shape_text(p.shape)}" for p in self.network.outputs)
         return f"<{self.network.name}: {ins} -> {outs}>"
 
-    def __call__(self, *arrays: np.ndarray, out: np.ndarray | tuple[np.ndarray, ...] | None = None) -> Any:
-        """Run the network. `out` may give the array (or tuple of arrays) to write to, which must not share memory with
-        an input or with each other: results are written while inputs are still read."""
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """What it takes, in order: names, and shapes without the batch, in which free sizes stand by name."""
+        return self.network.inputs
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """What it gives, as `inputs`; sizes that follow from free ones stand as text, `2*H`."""
+        return self.network.outputs
+
+    def __call__(
+        self, *arrays: np.ndarray, out: np.ndarray | tuple[np.ndarray, ...] | None = None, **named: np.ndarray
+    ) -> Any:
+        """Run the network on its inputs, given in order or by name. `out` may give the array (or tuple of arrays) to
+        write to, which must not share memory with an input or with each other: results are written while inputs are
+        still read. An input that is called `out` can only be given in order.
+        """
+        if named:
+            arrays = self._in_order(arrays, named)
         for array in arrays:
             if type(array) is not np.ndarray or array.dtype is not FLOAT32 or not array.flags.carray:
                 arrays = self._accept(arrays)
@@ -125,6 +141,19 @@ class Net:
         `stamps` are int64, one more than there are steps, and must outlive those calls; None ends it.
         """
         self._stamps = 0 if stamps is None else address_of(stamps)
+
+    def _in_order(self, arrays: tuple[np.ndarray, ...], named: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        """All inputs, of which the last are given by name."""
+        names = [port.name for port in self.network.inputs]
+        listed = f"{self.network.name} takes {', '.join(names)}"
+        for name in named:
+            if name not in names:
+                raise TypeError(f"{listed}, not {name}")
+            if name in names[: len(arrays)]:
+                raise TypeError(f"{listed}; {name} is given in order and by name")
+        if missing := [name for name in names[len(arrays) :] if name not in named]:
+            raise TypeError(f"{listed}; {', '.join(missing)} is missing")
+        return (*arrays, *(named[name] for name in names[len(arrays) :]))
 
     def _accept(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """The inputs as contiguous arrays, if there are as many as must be and all are float32."""
@@ -184,7 +213,7 @@ class Net:
                 else:
                     fits = fits and size == expected
             if not fits:
-                words = f"{port.name} must have shape (batch, {_shape_text(port.shape)[1:]}, got {shape}"
+                words = f"{port.name} must have shape (batch, {shape_text(port.shape)[1:]}, got {shape}"
                 advice = shape_advice(port.name, shape, port.shape)
                 raise ValueError(f"{words}: {advice}" if advice else words)
             if shape[0] != given[0][0]:
@@ -199,7 +228,7 @@ class Net:
         shapes = tuple((batch, *shape) for shape in results)
         geometry = self._geometry(free, max(batch, 1))
         needed = 4 * (geometry.arena + sum(map(prod, shapes)))
-        require_memory(needed, f"{self.network.name} called with {', '.join(map(_shape_text, given))}")
+        require_memory(needed, f"{self.network.name} called with {', '.join(map(shape_text, given))}")
         return Call(batch, shapes, floats, geometry)
 
     def _geometry(self, free: dict[str, int], batch: int) -> Geometry:
@@ -291,7 +320,8 @@ def address_of(array: np.ndarray) -> int:
         return address
 
 
-def _shape_text(shape: tuple[int | str, ...]) -> str:
+def shape_text(shape: tuple[int | str, ...]) -> str:
+    """A shape in parentheses."""
     return f"({', '.join(str(d) for d in shape)})"
 
 
