@@ -4,6 +4,7 @@
     python tests/torture/run.py fuzz --inputs 1000000    one part, for so many inputs
     python tests/torture/run.py fuzz heavy --seconds 600 --seed 7
     python tests/torture/run.py --list                   the parts there are
+    python tests/torture/run.py --report-only            only write down what has been recorded
 
 The outcome is the table `tests/torture/RESULTS.md`. After each portion of a part its figures are kept in
 `out/torture/<part>.json`, and a run that was stopped goes on from there; `--afresh` begins anew. The exit code is 1
@@ -18,7 +19,8 @@ To add a part: write `tests/torture/<module>.py` with
         return Record(tried=..., survived=..., lost=("what was lost, and with which input it comes again", ...))
 
 and a line in `PARTS`. A portion is a pure function of its seed; portion number n of a part gets the seed `--seed` + n,
-so that whatever was lost comes again. It should take a minute at the most (`PORTION`), and must leave nothing behind.
+so that whatever was lost comes again. It should take a minute at the most (`PORTION_S`, or the module's own constant of
+that name), and must leave nothing behind.
 What a portion tells beside its counts, a line of a table for instance, goes into `notes`; equal notes are kept once.
 A part that cannot be tried on this machine returns `Record(notes=("not tried: why",))`. For `make test`, call the same
 `run` with a small amount from `tests/torture/test_<module>.py` and assert that `lost` is empty.
@@ -38,7 +40,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-PARTS: dict[str, str] = {"heavy": "heavy", "fuzz": "fuzz", "coverage": "guided", "weights": "mutated_weights"}
+PARTS: dict[str, str] = {
+    "heavy": "heavy",
+    "fuzz": "fuzz",
+    "coverage": "guided",
+    "weights": "mutated_weights",
+    "soak": "soak",
+}
 """The parts by name, in the order of the table, with the module of this folder that holds each."""
 
 PORTION_S = 60.0
@@ -82,7 +90,8 @@ def torture(name: str, amount: Amount, seed: int, state: Path, report: Path) -> 
     while not _done(record, amount):
         began = time.monotonic()
         rest = amount.inputs and amount.inputs - record.tried
-        seconds = min(PORTION_S, amount.seconds - record.seconds) if amount.seconds else PORTION_S
+        longest = getattr(module, "PORTION_S", PORTION_S)
+        seconds = min(longest, amount.seconds - record.seconds) if amount.seconds else longest
         portion = module.run(Amount(rest, seconds), seed + record.portions)
         record += replace(portion, seconds=time.monotonic() - began, portions=1)
         state.mkdir(parents=True, exist_ok=True)
@@ -139,6 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--afresh", action="store_true", help="forget what an earlier run found")
     parser.add_argument("--state", type=Path, default=Path("out/torture"))
     parser.add_argument("--report", type=Path, default=HERE / "RESULTS.md")
+    parser.add_argument("--report-only", action="store_true", help="only write down what the state holds")
     parser.add_argument("--list", action="store_true", help="only list the parts")
     options = parser.parse_args(arguments)
     if options.list:
@@ -147,6 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = [name for name in options.parts if name not in PARTS]
     if unknown:
         parser.error(f"there is no part {unknown[0]}: {', '.join(PARTS)}")
+    if options.report_only:
+        options.report.write_text(table(options.state))
+        return 0
     lost = 0
     for name in options.parts or PARTS:
         if options.afresh:
