@@ -113,3 +113,24 @@ def broken(text: str, r: Random) -> str:
             new = text[other : other + r.choice([1, 3, 10, 40])]
         text = text[:at] + new + text[end:]
     return text[:20_000]
+
+
+_MARKS = "".join(chr(n) for n in range(1, 0x180)) + "\u2028\u2066\ufffd\U0010ffff" + "{}()[]:=,.." * 8
+
+
+def short(r: Random) -> str:
+    """A few words or signs, mostly within a net: thousands of these are looked at while one long source is."""
+    kind = r.random()
+    if kind < 0.5:
+        text = _statement(r, 4)
+    elif kind < 0.9:
+        words = (_TOKENS, _WORDS, _NAMES, _NUMBERS, tuple(LAYERS))
+        text = r.choice((" ", " ", "")).join(r.choice(r.choice(words)) for _ in range(r.randint(1, 9)))
+    else:
+        text = "".join(r.choice(_MARKS) for _ in range(r.randint(1, 20)))
+    if r.random() < 0.85:
+        axes = r.choice(("4, 5, 3", "H, W, 2", "1, 1, 1", "H, 3, 1", "12", "2, 3"))
+        text = r.choice(("net n {{ input x: [{}] {} output y }}", "net n {{ input x: [{}]\n{}\noutput y\n}}")).format(
+            axes, text
+        )
+    return broken(text, r) if r.random() < 0.4 else text

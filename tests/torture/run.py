@@ -43,6 +43,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 PARTS: dict[str, str] = {
     "heavy": "heavy",
     "fuzz": "fuzz",
+    "short": "short",
     "coverage": "guided",
     "weights": "mutated_weights",
     "soak": "soak",

@@ -15,6 +15,7 @@ sys.path[:0] = [str(Path(__file__).parent)]
 import fuzz  # noqa: E402
 import guided  # noqa: E402
 import heavy  # noqa: E402
+import short  # noqa: E402
 from holds import check  # noqa: E402
 from run import PARTS, Amount, Record, main, table  # noqa: E402
 
@@ -57,6 +58,11 @@ def test_drawn_and_broken_sources(r: Random, as_drawn: bool) -> None:
 def test_fuzzing_loses_nothing() -> None:
     found = fuzz.run(Amount(inputs=800), seed=1)
     assert (found.tried, found.survived, found.lost) == (800, 800, ())
+
+
+def test_fuzzing_in_bulk_loses_nothing() -> None:
+    found = short.run(Amount(inputs=1500), seed=1)
+    assert (found.tried, found.survived, found.lost) == (1500, 1500, ())
 
 
 def test_every_finding_is_mended() -> None:
