@@ -112,14 +112,14 @@ def cases() -> Iterator[Heavy]:
     yield _one("kernel 1000 x 1000", _layer("conv2d(1, 1000, padding=same)"))
     yield _one("kernel 1023 x 1023 of 1024 filters", _layer("conv2d(1024, 1023, padding=same)", "8, 6, 64"))
     yield _one("strides=65535", _layer("conv2d_transpose(1, 3, strides=65535)"))
-    yield _one("strides=1000, kernel 999", _layer("conv2d_transpose(1, 999, strides=1000, padding=same)", "2, 3, 1"))
+    yield _one("strides=8191, kernel 8190", _layer("conv2d_transpose(1, 8190, strides=8191, padding=same)", "2, 3, 1"))
     yield _one("transposed kernel = stride = 20000", _layer("conv2d_transpose(1, 20000, strides=20000)", "2, 2, 1"))
-    yield _one("transposed kernel = stride = 512", _layer("conv2d_transpose(1, 512, strides=512)", "2, 2, 1"))
+    yield _one("transposed kernel = stride = 8192", _layer("conv2d_transpose(1, 8192, strides=8192)", "2, 2, 1"))
     yield _one("dilation_rate=2147483647", _layer(f"conv2d(1, 2, padding=same, dilation_rate={huge})"))
-    yield _one("dilation_rate=1021, strides=1024", _layer("conv2d_transpose(1, 64, strides=1024, dilation_rate=1021)"))
+    yield _one("dilation_rate=8191, strides=8192", _layer("conv2d_transpose(1, 64, strides=8192, dilation_rate=8191)"))
     yield _one(
-        "1,400 kernels of 1023 by strides of 1024",
-        _net("  repeat 1400 { conv2d_transpose(1, 1023, strides=1024, padding=1022) cropping2d(1) }", "3, 3, 1"),
+        "1,400 kernels of 8191 by strides of 8192",
+        _net("  repeat 1400 { conv2d_transpose(1, 8191, strides=8192, padding=8190) cropping2d(1) }", "3, 3, 1"),
     )
     yield _one("up_sampling2d(40000)", _layer("up_sampling2d(40000)"))
     yield _one("up_sampling2d(256) six times", _layer("repeat 3 { up_sampling2d(256) }", "2, 3, 1"))
