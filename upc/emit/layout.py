@@ -35,11 +35,14 @@ def literal(value: object) -> str:
     return repr(value)
 
 
+_PYTHONS = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(builtins)})
+
+
 class Names:
     """Identifiers of one scope: legal, unlike any other in it, and as close to the wanted name as that allows."""
 
     def __init__(self, reserved: Iterable[str] = ()) -> None:
-        self._taken = {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *reserved}
+        self._taken = {*_PYTHONS, *reserved}
         self._next: dict[str, int] = {}  # all lower numbers behind a name are taken
 
     def new(self, wanted: str) -> str:
