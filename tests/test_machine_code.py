@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from random_graphs import random_inputs, random_weights
 from tolerance import expect
-from written import TINY, Written, in_process, write
+from written import PAIR, TINY, Written, in_process, write
 
 from upc.build import compile_source
+from upc.emit.numba import emit
 from upc.load_numba import load_numba
+from upc.runtime.cache import shared_text
 from upc.source import Source
 
 
@@ -88,3 +90,13 @@ def test_broken_machine_code_is_made_anew(tiny: Written, tmp_path: Path) -> None
     for path in [path for path in cache.rglob("*") if path.is_file()]:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert in_process(CALL, tiny.folder, UPC_CACHE_DIR=str(cache)) == first
+
+
+def test_what_modules_share_is_all_but_their_networks() -> None:
+    texts = [emit(compile_source(Source("net.upc", text))) for text in (TINY, PAIR)]
+    shared, other = map(shared_text, texts)
+    assert shared == other and "def code_stamp" in shared and "NETWORK = Network(" not in shared
+    assert texts[0].index(shared) < texts[0].index("NETWORK = Network(")
+    changed = texts[0].replace("KEPT_CALLS, ", "KEPT_CALLS,  ")
+    assert shared_text(changed) != shared
+    assert shared_text("x = 1\n") == "x = 1\n"  # what is no written module shares nothing

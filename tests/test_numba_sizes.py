@@ -32,7 +32,7 @@ def planned(path: Path):
     graph = compile_source(Source(str(path), path.read_text()))
     network = load_module(graph, "auto", 1).NETWORK
     weights, into = initialize(graph, 0), Weights()
-    steps = [Ready(step, (0, 0, 0), step.pack(weights, into)) for step in network.compiled()]
+    steps = [Ready(step, (0,) * len(step.kernels()), step.pack(weights, into)) for step in network.compiled()]
     names = frozenset().union(*(names_of(value.shape) for value in graph.inputs))
     return network, steps, names
 

@@ -12,23 +12,9 @@ import numpy as np
 import pytest
 from numba import njit, types
 
+from upc.runtime.records import HEADER, JOB, OPEN
 from upc.runtime.subroutine import integers
-from upc.runtime.team import (
-    HEADER,
-    JOB,
-    OPEN,
-    SPINS,
-    Team,
-    atomic_add,
-    atomic_load,
-    close,
-    finished,
-    join,
-    lead,
-    leave,
-    relax,
-    take,
-)
+from upc.runtime.team import SPINS, Team, atomic_add, atomic_load, close, finished, join, lead, leave, relax, take
 
 STEPS, TASKS = 24, 40
 COUNTERS = HEADER  # 16 cells for each step, as a network has them

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from functools import cache
 
 from upc import build, pipeline
+from upc.runtime.steps import NETWORK_MARK
 from upc.source import Source
 
 MOST_CHARACTERS = 1 << 24
-_MARK = "# The network"
 _SMALL = "net small {\n  input x: [2]\n  relu()\n  output y\n}\n"
 _RUN = "from the shell"  # the statement that runs the module
 _SIZES = ("sizes", "slices", "demands", "shapes")
@@ -67,9 +67,9 @@ def _parts(text: str, tree: ast.Module) -> tuple[list[str], list[ast.stmt]] | No
         return None
     start = tree.body[0].end_lineno or 0
     lines = text.split("\n")
-    if tree.body[1].lineno <= start or _MARK not in lines[start:]:
+    if tree.body[1].lineno <= start or NETWORK_MARK not in lines[start:]:
         return None
-    end = lines.index(_MARK, start)
+    end = lines.index(NETWORK_MARK, start)
     return lines[start:end], [node for node in tree.body if node.lineno > end]
 
 

@@ -18,11 +18,11 @@ from upc.ir import Demand, Graph
 from upc.plan import make_plan
 from upc.plan.plan import ONE_TURN, Plan
 from upc.plan.sizes import allowed_sizes
-from upc.runtime.steps import Filtering, Step
+from upc.runtime.steps import FIRST_IMPORT, NETWORK_MARK, Filtering, Step
 from upc.shape import Dim, Shape, show
 
 RUNTIME = (
-    *("steps", "subroutine", "vectors", "layout", "registers", "tile", "wide", "finishing", "team"),
+    *("steps", "records", "subroutine", "vectors", "layout", "registers", "tile", "wide", "finishing", "team"),
     *("files", "cores", "memory", "vault", "cache"),
     *("epilogue", "compiled", "patches", "phases", "tiling", "rows", "convolution"),
     *("minimal", "mending", "portions", "filtering"),
@@ -59,6 +59,8 @@ def emit_plan(plan: Plan) -> str:
             imports=[Code(line) for line in imports],
             runtime=Code(runtime),
             rule=Code("-" * 98),
+            first_import=Code(FIRST_IMPORT),
+            network_mark=Code(NETWORK_MARK),
             free=Code(", ".join(f"{name}: int" for name in free)),
             sizes=[(Code(literal(k)), Code(_tuple(size))) for k, size in sorted(plan.sizes.items())],
             slices=[

@@ -6,7 +6,6 @@ import ctypes
 import hashlib
 import linecache
 import os
-import re
 import sys
 import threading
 from pathlib import Path
@@ -18,6 +17,7 @@ from llvmlite import binding
 from numba.core.registry import cpu_target
 
 from upc.runtime.layout import machine
+from upc.runtime.steps import FIRST_IMPORT, NETWORK_MARK
 from upc.runtime.subroutine import Kernel, signature_of
 from upc.runtime.vault import Vault
 
@@ -40,8 +40,6 @@ def cache_folder() -> Path:
 _ADDRESSES: dict[tuple[str, str], int] = {}
 _ENGINES: list[Any] = []  # whose memory the code lies in
 _VAULTS: dict[tuple[str, bool], Vault] = {}
-_RUNTIME = re.compile(r"\nfrom __future__ import annotations\n.*\n# The network\n", re.DOTALL)
-"""Of a generated module, the part that is the same in all."""
 
 LOADING = threading.RLock()
 """Held while machine code is made or loaded. No process is forked in the middle of that: the child would find this
@@ -65,6 +63,13 @@ _OWN_FILE = __file__
 _OWN_TEXT = _module_text(_OWN_FILE)  # as it is now: by the time code is made, another may stand in the file
 
 
+def shared_text(text: str) -> str:
+    """Of a written module's text the part that is the same in all of its version; all of any other's."""
+    lines = text.split("\n")
+    start = lines.index(FIRST_IMPORT) if FIRST_IMPORT in lines else 0
+    return "\n".join(lines[start : lines.index(NETWORK_MARK, start)]) if NETWORK_MARK in lines[start:] else text
+
+
 def code_stamp(file: str) -> str | None:
     """What the machine code belongs to that is made by a module: its text but for the network that it describes,
     the processor and its vectors, and the versions of what made it. None for a module without a text.
@@ -72,10 +77,9 @@ def code_stamp(file: str) -> str | None:
     text = _OWN_TEXT if file == _OWN_FILE else _module_text(file)
     if text is None:
         return None
-    runtime = _RUNTIME.search(text)
     target = repr((cpu_target.target_context.codegen().magic_tuple(), machine()))
     versions = repr((numba.__version__, llvmlite.__version__, sys.version_info[:2]))
-    parts = (runtime.group() if runtime else text, target, versions)
+    parts = (shared_text(text), target, versions)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

@@ -21,20 +21,54 @@ from upc.runtime.phases import (
     transposed_phases,
     upsampled_phases,
 )
-from upc.runtime.registers import FIRST_LEVEL, SECOND_LEVEL, TileType
-from upc.runtime.steps import BatchNorm, Convolution, Operation, Pair
-from upc.runtime.subroutine import Kernel
-from upc.runtime.tiling import (
-    LONGEST_SUM,
+from upc.runtime.records import (
+    A_ACROSS,
+    A_DOWN,
+    A_IMAGE,
+    B_ACROSS,
+    B_DOWN,
+    B_IMAGE,
+    CHUNKS,
+    GRIDS,
+    GROUP,
+    KERNEL,
+    P_A,
+    P_B,
+    P_COUNT,
+    P_DEPTH,
+    P_GRID,
+    P_PARAMS,
+    P_SOURCE,
+    P_TAP,
+    P_TAP_END,
+    P_TARGET,
+    P_WEIGHTS,
+    PANEL,
+    PANEL_COUNT,
+    PANELS,
+    PARTS,
+    PATCH_COLUMNS,
+    PATCH_IMAGES,
+    PATCH_ROWS,
     RIM,
     SECTION,
     SOURCE,
+    SOURCE_ACROSS,
+    SOURCE_DOWN,
+    SOURCE_IMAGE,
+    TAPS,
     TARGET,
-    TASK_MULTIPLY_ADDS,
+    TARGET_ACROSS,
+    TARGET_DOWN,
+    TARGET_IMAGE,
+    TASKS,
     A,
     B,
-    tile_kernel,
 )
+from upc.runtime.registers import FIRST_LEVEL, SECOND_LEVEL, TileType
+from upc.runtime.steps import BatchNorm, Convolution, Operation, Pair
+from upc.runtime.subroutine import Kernel
+from upc.runtime.tiling import LONGEST_SUM, TASK_MULTIPLY_ADDS, tile_kernel
 
 SMALL_WEIGHTS_BYTES = 768 << 10  # weights that stay in the second-level cache beside the pixels
 NEAR_WEIGHTS_BYTES = 3 << 19  # weights that from call to call stay in the second-level caches of two cores
@@ -306,12 +340,22 @@ class CompiledConvolution:
                 for left in range(0, lanes, width):
                     channel = group * len(columns) + left
                     place = next(places)
-                    reads = group * depth
                     spots = [v.at(y, x) + channel for v in (target, a, b)]
-                    span = [first, len(taps), runs[0][1] if runs else depth, forms.index(grid)]
-                    count = min(width, lanes - left)
                     weight_bytes += 4 * width * len(phase.taps) * depth
-                    panels.append([place.weights, place.numbers, spots[0], reads, *span, count, spots[1], spots[2]])
+                    panel = {
+                        P_WEIGHTS: place.weights,
+                        P_PARAMS: place.numbers,
+                        P_SOURCE: group * depth,
+                        P_TARGET: spots[0],
+                        P_A: spots[1],
+                        P_B: spots[2],
+                        P_TAP: first,
+                        P_TAP_END: len(taps),
+                        P_DEPTH: runs[0][1] if runs else depth,
+                        P_GRID: forms.index(grid),
+                        P_COUNT: min(width, lanes - left),
+                    }
+                    panels.append([panel[cell] for cell in range(PANEL)])
 
         work_each = sum(g[0] * g[1] * len(p.taps) for g, p in zip(grids, phases.phases, strict=True))
         adds = images * work_each * depth * step.outputs * self.folded
@@ -322,13 +366,38 @@ class CompiledConvolution:
         tasks = chunks * parts * -(-images // group)
 
         down, across = phases.step[0] * factor * patch.rows, phases.step[1] * factor * patch.columns
-        header = [tasks, source.base, source.image, target.base, target.image, a.base, a.image, b.base, b.image]
-        header += [phases.pace[0] * patch.rows * source.row, phases.pace[1] * patch.columns * source.pitch]
-        header += [distance for view in (target, a, b) for distance in (down * view.row, across * view.pitch)]
-        header += [table.add(panels), len(panels), table.add(forms), table.add(taps), chunks, parts, group]
-        kernel = code[-1] if patch is self.many else code[0]
-        header += [rim_section(table, setting.rim), kernel, patch.images, patch.rows, patch.columns]
-        return Section(table.add(header), SECTION)
+        section = {
+            TASKS: tasks,
+            CHUNKS: chunks,
+            PARTS: parts,
+            GROUP: group,
+            SOURCE: source.base,
+            TARGET: target.base,
+            A: a.base,
+            B: b.base,
+            SOURCE_IMAGE: source.image,
+            TARGET_IMAGE: target.image,
+            A_IMAGE: a.image,
+            B_IMAGE: b.image,
+            SOURCE_DOWN: phases.pace[0] * patch.rows * source.row,
+            SOURCE_ACROSS: phases.pace[1] * patch.columns * source.pitch,
+            TARGET_DOWN: down * target.row,
+            A_DOWN: down * a.row,
+            B_DOWN: down * b.row,
+            TARGET_ACROSS: across * target.pitch,
+            A_ACROSS: across * a.pitch,
+            B_ACROSS: across * b.pitch,
+            PANELS: table.add(panels),
+            PANEL_COUNT: len(panels),
+            GRIDS: table.add(forms),
+            TAPS: table.add(taps),
+            RIM: rim_section(table, setting.rim),
+            KERNEL: code[-1] if patch is self.many else code[0],
+            PATCH_IMAGES: patch.images,
+            PATCH_ROWS: patch.rows,
+            PATCH_COLUMNS: patch.columns,
+        }
+        return Section(table.record(section), SECTION)
 
 
 def _runs(phase: Phase, source: View, depth: int, merge: bool) -> list[tuple[int, int]]:

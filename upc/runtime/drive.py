@@ -12,20 +12,35 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from upc.runtime.portions import filter_portions
+from upc.runtime.records import (
+    ARENA,
+    BATCH,
+    CHUNK,
+    CONVOLUTION,
+    COUNTERS,
+    EXTERNALS,
+    FILTERING,
+    G_END,
+    G_IMAGES,
+    G_STEPS,
+    JOB,
+    OPEN,
+    PAIR,
+    ROUNDS,
+    S_KIND,
+    S_SECTIONS,
+    S_SOURCE,
+    S_TARGET,
+    SEGMENT,
+    STAMPS,
+    STEP,
+    TABLE,
+    WEIGHTS,
+)
 from upc.runtime.rows import make_rows
 from upc.runtime.subroutine import Floats, Integers, floats, integers, jit, kernel
-from upc.runtime.team import HEADER, JOB, OPEN, SPINS, atomic_load, close, join, lead, leave
+from upc.runtime.team import SPINS, atomic_load, close, join, lead, leave
 from upc.runtime.tiling import convolve
-
-# Cells of a job, after those of the team. Of every array of the caller's: where it starts, and floats of an image.
-ARENA, WEIGHTS, TABLE, BATCH, CHUNK, ROUNDS, COUNTERS, STAMPS = range(HEADER, HEADER + 8)
-EXTERNALS = 32
-PAIR = 16  # cells from one step's counters to the next's
-
-# The table begins with the number of segments. Cells of a segment, which follow, and of a step.
-G_IMAGES, G_STEPS, G_END, SEGMENT = range(4)
-S_KIND, S_SECTIONS, S_SOURCE, S_TARGET, STEP = range(5)
-CONVOLUTION, FILTERING, ROWS = range(3)
 
 
 @jit

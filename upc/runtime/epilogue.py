@@ -9,6 +9,17 @@ import numpy as np
 
 from upc.runtime.finishing import ApplyChannels, Tail
 from upc.runtime.layout import Table, View
+from upc.runtime.records import (
+    RIM_BOTTOM,
+    RIM_HEIGHT,
+    RIM_IMAGE,
+    RIM_LEFT,
+    RIM_RIGHT,
+    RIM_ROW,
+    RIM_START,
+    RIM_TOP,
+    RIM_WIDTH,
+)
 from upc.runtime.steps import Apply, BatchNorm, Combine, Operation, PixelPRelu, Step
 from upc.runtime.subroutine import Floats, Integers, jit
 
@@ -72,23 +83,14 @@ def channel_blocks(numbers: list[np.ndarray], width: int) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(blocks, -2, -3))
 
 
-RIM_CELLS = 9  # of what `rim_section` writes, the first of which is where the first image starts
-
-
 @jit
 def clear_rim(table: Integers, at: int, target: Floats, first: int, last: int) -> None:
     """Zero the rim of pictures `first` to `last` of the buffer described at `table[at:]`; -1 for none."""
     if at < 0:
         return
-    base, image, row = table[at], table[at + 1], table[at + 2]
-    top, rows, bottom, left, middle, right = (
-        table[at + 3],
-        table[at + 4],
-        table[at + 5],
-        table[at + 6],
-        table[at + 7],
-        table[at + 8],
-    )
+    base, image, row = table[at + RIM_START], table[at + RIM_IMAGE], table[at + RIM_ROW]
+    top, rows, bottom = table[at + RIM_TOP], table[at + RIM_HEIGHT], table[at + RIM_BOTTOM]
+    left, middle, right = table[at + RIM_LEFT], table[at + RIM_WIDTH], table[at + RIM_RIGHT]
     for n in range(first, last):
         p = base + n * image
         for i in range(top * row):
@@ -109,7 +111,16 @@ def rim_section(table: Table, view: View | None) -> int:
     if view is None or not any(view.rim):
         return -1
     top, bottom, left, right = view.rim
-    start_of_image = view.base - top * view.row - left * view.pitch
-    middle = view.width * view.pitch
-    numbers = [start_of_image, view.image, view.row, top, view.height, bottom]
-    return table.add([*numbers, left * view.pitch, middle, right * view.pitch])
+    return table.record(
+        {
+            RIM_START: view.base - top * view.row - left * view.pitch,
+            RIM_IMAGE: view.image,
+            RIM_ROW: view.row,
+            RIM_TOP: top,
+            RIM_HEIGHT: view.height,
+            RIM_BOTTOM: bottom,
+            RIM_LEFT: left * view.pitch,
+            RIM_WIDTH: view.width * view.pitch,
+            RIM_RIGHT: right * view.pitch,
+        }
+    )

@@ -15,16 +15,58 @@ from upc.runtime.layout import LINE, Machine, Picture, Rim, Table, View, Weights
 from upc.runtime.mending import direct_kernel, mend_patch, met_taps
 from upc.runtime.minimal import kernel_values
 from upc.runtime.patches import STREAM_BYTES, choose_patch, choose_vectors, most_rows
-from upc.runtime.portions import (
+from upc.runtime.portions import evaluate_row, multiply_panel, read_row
+from upc.runtime.records import (
+    D_BLOCK,
+    D_TAPS,
+    D_TAPS_END,
+    D_WEIGHTS,
+    DIRECT,
     F_A,
+    F_A_IMAGE,
+    F_A_ROW,
+    F_ACROSS,
     F_B,
+    F_B_IMAGE,
+    F_B_ROW,
+    F_DEPTH,
+    F_DIRECT,
+    F_DOWN,
+    F_EVALUATE,
+    F_EVALUATIONS,
+    F_HEIGHT,
+    F_INPUTS,
+    F_MADE,
+    F_MADE_BLOCK,
+    F_MADE_PLANE,
+    F_MEND,
+    F_MULTIPLY,
+    F_PANEL_COUNT,
+    F_PANELS,
+    F_PARAMS,
+    F_PORTION,
+    F_PRODUCTS,
+    F_READ,
+    F_READINGS,
     F_RIM,
     F_SKIPS,
     F_SOURCE,
+    F_SOURCE_IMAGE,
+    F_SOURCE_PATCH,
+    F_SOURCE_ROW,
     F_TARGET,
-    evaluate_row,
-    multiply_panel,
-    read_row,
+    F_TARGET_IMAGE,
+    F_TARGET_ROW,
+    F_TASKS,
+    F_VALUES,
+    F_VALUES_PITCH,
+    F_VALUES_PLANE,
+    F_WIDE,
+    F_WIDTH,
+    Q_MADE,
+    Q_PANEL,
+    Q_VALUES,
+    Q_WEIGHTS,
 )
 from upc.runtime.registers import TileType
 from upc.runtime.steps import BatchNorm, Filtering, Operation, Pair
@@ -202,29 +244,64 @@ class CompiledFiltering:
         for (point, phase, left), place in zip(self._blocks(), packed.panels, strict=True):
             made = made + pixels * width if phase or left else 0
             values, products = (space + point * plane for space, plane in zip(spaces, planes, strict=True))
-            panels.append([place, values, products + made])
+            panel = {Q_WEIGHTS: place, Q_VALUES: values, Q_MADE: products + made}
+            panels.append([panel[cell] for cell in range(Q_PANEL)])
         adds = portion * across * step.points * step.inputs * step.channels
         wanted = 1 if adds < TASK_MULTIPLY_ADDS else 4 * threads
         stages = [min(portion, wanted), min(len(panels), wanted), min(portion, wanted)]
         top, left = step.before
         listed = table.add(panels)
         direct = table.add(self._direct(table, source, packed.directs))
-        g = table.add([max(stages), *stages, down, across, portion, rim_section(table, setting.rim)])
-        table.add([*code])
-        table.add([source.base + source.at(-top, -left), source.image, step.patch * source.row, source.row])
-        table.add([spaces[0], self.pitch, planes[0], spaces[1], pixels * width, planes[1]])
-        table.add([[v.base, v.image, v.row] for v in (target, *(views[name] for name in operand_names(self.step)))])
-        table.add(
-            [target.height, target.width, packed.numbers, listed, len(panels), step.inputs // self._sums(), width]
-        )
-        table.add([direct, step.inputs])
-        table.add([*step.skips[0], *step.skips[1]])
-        return Section(g, F_SKIPS + len(step.rows) + len(step.columns))
+        a, b = (views[name] for name in operand_names(step))
+        skips = dict(enumerate([*step.skips[0], *step.skips[1]], start=F_SKIPS))
+        section = {
+            F_TASKS: max(stages),
+            F_EVALUATIONS: stages[0],
+            F_PRODUCTS: stages[1],
+            F_READINGS: stages[2],
+            F_DOWN: down,
+            F_ACROSS: across,
+            F_PORTION: portion,
+            F_RIM: rim_section(table, setting.rim),
+            **dict(zip((F_EVALUATE, F_MULTIPLY, F_READ, F_MEND), code, strict=True)),
+            F_SOURCE: source.base + source.at(-top, -left),
+            F_SOURCE_IMAGE: source.image,
+            F_SOURCE_PATCH: step.patch * source.row,
+            F_SOURCE_ROW: source.row,
+            F_VALUES: spaces[0],
+            F_VALUES_PITCH: self.pitch,
+            F_VALUES_PLANE: planes[0],
+            F_MADE: spaces[1],
+            F_MADE_BLOCK: pixels * width,
+            F_MADE_PLANE: planes[1],
+            F_TARGET: target.base,
+            F_TARGET_IMAGE: target.image,
+            F_TARGET_ROW: target.row,
+            F_A: a.base,
+            F_A_IMAGE: a.image,
+            F_A_ROW: a.row,
+            F_B: b.base,
+            F_B_IMAGE: b.image,
+            F_B_ROW: b.row,
+            F_HEIGHT: target.height,
+            F_WIDTH: target.width,
+            F_PARAMS: packed.numbers,
+            F_PANELS: listed,
+            F_PANEL_COUNT: len(panels),
+            F_DEPTH: step.inputs // self._sums(),
+            F_WIDE: width,
+            F_DIRECT: direct,
+            F_INPUTS: step.inputs,
+            **skips,
+        }
+        return Section(table.record(section), len(section))
 
     def _direct(self, table: Table, source: View, places: tuple[int, ...]) -> list[list[int]]:
         """What `mend_patch` reads of each phase."""
         made, lanes = [], self.machine.lanes
         for taps, start in zip(met_taps(self.step.rows, self.step.columns), places, strict=True):
             first = table.add([source.at(row, column) for row, column, _ in taps])
-            made.append([start, first, first + len(taps), len(taps) * self.step.inputs * lanes])
+            phase = {D_WEIGHTS: start, D_TAPS: first, D_TAPS_END: first + len(taps)}
+            phase[D_BLOCK] = len(taps) * self.step.inputs * lanes
+            made.append([phase[cell] for cell in range(DIRECT)])
         return made

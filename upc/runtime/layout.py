@@ -129,6 +129,10 @@ class Table:
         self._numbers += np.asarray(numbers, dtype=np.int64).reshape(-1).tolist()
         return start
 
+    def record(self, cells: Mapping[int, int]) -> int:
+        """Append a record, its cells given by the names of `records`, none left out; where it starts."""
+        return self.add([cells[place] for place in range(len(cells))])
+
     def put(self, index: int, numbers: Iterable[int]) -> None:
         """Overwrite numbers that are there already."""
         for i, number in enumerate(numbers):

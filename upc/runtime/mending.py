@@ -17,13 +17,11 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from upc.runtime.records import D_BLOCK, D_TAPS, D_TAPS_END, D_WEIGHTS
 from upc.runtime.registers import TileType, any_nan, past
 from upc.runtime.steps import Entries
 from upc.runtime.subroutine import Floats, Integers, floats, kernel
 from upc.runtime.tile import fill, multiply_add, store_rows
-
-# Cells of a phase: where its weights and its taps are, and floats from the weights of a block to the next's.
-D_WEIGHTS, D_TAPS, D_TAPS_END, D_BLOCK, DIRECT = range(5)
 
 
 @cache

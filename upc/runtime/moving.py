@@ -10,8 +10,9 @@ import numpy as np
 from upc.runtime.epilogue import epilogue
 from upc.runtime.finishing import Tail, finish
 from upc.runtime.layout import Table, View
+from upc.runtime.records import R_OWN, R_SOURCE, R_TARGET
 from upc.runtime.registers import TileType
-from upc.runtime.rows import NOWHERE, R_OWN, R_SOURCE, R_TARGET, CompiledRows, at
+from upc.runtime.rows import NOWHERE, CompiledRows, at
 from upc.runtime.steps import (
     Cut,
     Gather,

@@ -19,24 +19,13 @@ from upc.runtime.advice import shape_advice
 from upc.runtime.cache import LOADING, Entry, check_compiler, code_address, code_stamp
 from upc.runtime.compiled import CompiledStep, Ready
 from upc.runtime.cores import MOST_THREADS, available_cores
-from upc.runtime.drive import (
-    ARENA,
-    BATCH,
-    CHUNK,
-    COUNTERS,
-    EXTERNALS,
-    PAIR,
-    ROUNDS,
-    STAMPS,
-    TABLE,
-    WEIGHTS,
-    worker,
-)
+from upc.runtime.drive import worker
 from upc.runtime.layout import Weights, aligned
 from upc.runtime.memory import require_memory
 from upc.runtime.network import MOST_IMAGES, Geometry, Network, Port
+from upc.runtime.records import ARENA, BATCH, CHUNK, COUNTERS, EXTERNALS, JOB, PAIR, ROUNDS, STAMPS, TABLE, WEIGHTS
 from upc.runtime.stored import WeightsFile, take_weights
-from upc.runtime.team import JOB, Team
+from upc.runtime.team import Team
 
 KEPT_CALLS, KEPT_GEOMETRIES, KEPT_SEATS = 64, 16, 4  # of the sizes used last, or of calls at the same time
 

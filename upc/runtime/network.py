@@ -10,12 +10,11 @@ import numpy as np
 
 from upc.runtime.compiled import CompiledStep, Ready, Section, Setting
 from upc.runtime.convolution import CompiledConvolution
-from upc.runtime.drive import CONVOLUTION, EXTERNALS, FILTERING, PAIR, ROWS, STEP
-from upc.runtime.epilogue import RIM_CELLS
 from upc.runtime.filtering import CompiledFiltering
 from upc.runtime.layout import LINE, SLACK, Picture, Rim, Table, View, machine, place
 from upc.runtime.moving import CompiledGather, CompiledReshape
 from upc.runtime.normalizing import CompiledNormalize, CompiledSoftmax
+from upc.runtime.records import CONVOLUTION, EXTERNALS, FILTERING, PAIR, RIM_CELLS, ROWS, STEP
 from upc.runtime.rows import CompiledPointwise
 from upc.runtime.steps import (
     Convolution,

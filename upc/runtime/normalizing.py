@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from upc.runtime.layout import Table, View, Weights
-from upc.runtime.rows import R_OWN, R_SOURCE, R_TARGET, CompiledRows, at
+from upc.runtime.records import R_OWN, R_SOURCE, R_TARGET
+from upc.runtime.rows import CompiledRows, at
 from upc.runtime.steps import Normalize, Softmax
 from upc.runtime.subroutine import Floats, Integers, Kernel, kernel
 

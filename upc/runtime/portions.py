@@ -13,23 +13,60 @@ from typing import Any
 from upc.runtime.epilogue import clear_rim
 from upc.runtime.finishing import Tail, finish_line
 from upc.runtime.layout import LINE
-from upc.runtime.mending import DIRECT, address_at, is_spoilt
+from upc.runtime.mending import address_at, is_spoilt
 from upc.runtime.minimal import evaluate_patch, interpolate_patch
+from upc.runtime.records import (
+    DIRECT,
+    F_A,
+    F_A_IMAGE,
+    F_A_ROW,
+    F_ACROSS,
+    F_B,
+    F_B_IMAGE,
+    F_B_ROW,
+    F_DEPTH,
+    F_DIRECT,
+    F_DOWN,
+    F_EVALUATE,
+    F_EVALUATIONS,
+    F_HEIGHT,
+    F_INPUTS,
+    F_MADE,
+    F_MADE_BLOCK,
+    F_MADE_PLANE,
+    F_MEND,
+    F_MULTIPLY,
+    F_PANEL_COUNT,
+    F_PANELS,
+    F_PARAMS,
+    F_PORTION,
+    F_PRODUCTS,
+    F_READ,
+    F_READINGS,
+    F_RIM,
+    F_SKIPS,
+    F_SOURCE,
+    F_SOURCE_IMAGE,
+    F_SOURCE_PATCH,
+    F_SOURCE_ROW,
+    F_TARGET,
+    F_TARGET_IMAGE,
+    F_TARGET_ROW,
+    F_VALUES,
+    F_VALUES_PITCH,
+    F_VALUES_PLANE,
+    F_WIDE,
+    F_WIDTH,
+    Q_MADE,
+    Q_PANEL,
+    Q_VALUES,
+    Q_WEIGHTS,
+)
 from upc.runtime.registers import TileType
 from upc.runtime.steps import Pair
 from upc.runtime.subroutine import Floats, Integers, call, jit, kernel
 from upc.runtime.team import atomic_add, finished, wait_for
 from upc.runtime.tile import add_to, fill, multiply_add, put_by, store_rows
-
-# Cells of a section: first the most tasks side by side, then those of each stage of a portion.
-F_TASKS, F_EVALUATIONS, F_PRODUCTS, F_READINGS, F_DOWN, F_ACROSS, F_PORTION, F_RIM = range(8)
-F_EVALUATE, F_MULTIPLY, F_READ, F_MEND = range(8, 12)
-F_SOURCE, F_SOURCE_IMAGE, F_SOURCE_PATCH, F_SOURCE_ROW = range(12, 16)
-F_VALUES, F_VALUES_PITCH, F_VALUES_PLANE, F_MADE, F_MADE_BLOCK, F_MADE_PLANE = range(16, 22)
-F_TARGET, F_TARGET_IMAGE, F_TARGET_ROW, F_A, F_A_IMAGE, F_A_ROW, F_B, F_B_IMAGE, F_B_ROW = range(22, 31)
-F_HEIGHT, F_WIDTH, F_PARAMS, F_PANELS, F_PANEL_COUNT, F_DEPTH, F_WIDE, F_DIRECT, F_INPUTS, F_SKIPS = range(31, 41)
-# Cells of a panel.
-Q_WEIGHTS, Q_VALUES, Q_MADE, Q_PANEL = range(4)
 
 
 @kernel

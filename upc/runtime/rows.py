@@ -12,14 +12,13 @@ from upc.runtime.compiled import Section, Setting
 from upc.runtime.epilogue import channel_blocks, clear_rim, epilogue, operand_names, rim_section, scale_offset
 from upc.runtime.finishing import Tail, finish
 from upc.runtime.layout import Machine, Picture, Rim, Table, View, Weights
+from upc.runtime.records import R_A, R_B, R_KERNEL, R_OWN, R_RIM, R_SOURCE, R_TARGET, R_TASKS, R_WORK
 from upc.runtime.registers import TileType
 from upc.runtime.steps import BatchNorm, PixelPRelu, Pointwise, Step
 from upc.runtime.subroutine import Floats, Integers, Kernel, call, jit, kernel
 from upc.runtime.team import finished, take
 from upc.runtime.tile import fetch
 
-# Cells of a section: the work, then four views of four cells each, then what the step needs.
-R_TASKS, R_WORK, R_RIM, R_KERNEL, R_SOURCE, R_TARGET, R_A, R_B, R_OWN = 0, 1, 2, 3, 4, 8, 12, 16, 20
 TASK_FLOATS = 1 << 16  # a task worth handing to another thread
 
 NOWHERE = -(1 << 60)
@@ -126,12 +125,13 @@ class CompiledRows(Generic[S]):
             for n in range(0, images, together)
             for part in range(parts)
         ]
-        seen = [self.seen(views[name], target) for name in self.bases().values()]
-        four = [cell for view in seen for cell in (view.base, view.image, view.row, view.pitch)]
-        own = self.cells(table, views, packed)
-        g = table.add([len(work), 0, 0, code[0], *four, *own])
-        table.put(g + R_WORK, [table.add(work), rim_section(table, setting.rim)])
-        return Section(g, R_OWN + len(own))
+        section = {R_TASKS: len(work), R_WORK: table.add(work), R_RIM: rim_section(table, setting.rim)}
+        section[R_KERNEL] = code[0]
+        for cell, name in self.bases().items():
+            view = self.seen(views[name], target)
+            section |= {cell: view.base, cell + 1: view.image, cell + 2: view.row, cell + 3: view.pitch}
+        section |= dict(enumerate(self.cells(table, views, packed), start=R_OWN))
+        return Section(table.record(section), len(section))
 
 
 @kernel

@@ -357,3 +357,11 @@ class Softmax(Step):
     """e**x over its sum along `axis` (0 rows, 1 columns, 2 channels)."""
 
     axis: int
+
+
+# Written modules.
+
+
+FIRST_IMPORT = "from __future__ import annotations"
+NETWORK_MARK = "# The network"
+"""The lines of a written module between which all modules are alike; what follows describes its network."""

@@ -23,9 +23,9 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from upc.runtime.records import ACTIVE, HEADER, JOB, OPEN
 from upc.runtime.subroutine import Integers, jit
 
-OPEN, ACTIVE, JOB, HEADER = 0, 8, 16, 24  # a cache line of 8 cells each
 SPINS = 20_000
 OTHERS = 1 << 32  # a counter holds what the leader took in its lower half, what the others took in the upper
 

@@ -6,6 +6,52 @@ from typing import Any
 
 from upc.runtime.epilogue import clear_rim
 from upc.runtime.finishing import Block, Tail, ask_for, finish
+from upc.runtime.records import (
+    A_ACROSS,
+    A_DOWN,
+    A_IMAGE,
+    B_ACROSS,
+    B_DOWN,
+    B_IMAGE,
+    CHUNKS,
+    GRID,
+    GRID_COLUMNS,
+    GRID_ROWS,
+    GRIDS,
+    GROUP,
+    KERNEL,
+    P_A,
+    P_B,
+    P_COUNT,
+    P_DEPTH,
+    P_GRID,
+    P_PARAMS,
+    P_SOURCE,
+    P_TAP,
+    P_TAP_END,
+    P_TARGET,
+    P_WEIGHTS,
+    PANEL,
+    PANEL_COUNT,
+    PANELS,
+    PARTS,
+    PATCH_COLUMNS,
+    PATCH_IMAGES,
+    PATCH_ROWS,
+    RIM,
+    SOURCE,
+    SOURCE_ACROSS,
+    SOURCE_DOWN,
+    SOURCE_IMAGE,
+    TAPS,
+    TARGET,
+    TARGET_ACROSS,
+    TARGET_DOWN,
+    TARGET_IMAGE,
+    TASKS,
+    A,
+    B,
+)
 from upc.runtime.registers import TileType
 from upc.runtime.subroutine import Floats, Integers, call, jit, kernel
 from upc.runtime.team import finished, take
@@ -15,16 +61,6 @@ from upc.runtime.wide import wide_add, wide_over, wide_zero
 TASK_MULTIPLY_ADDS = 1 << 18  # a task worth handing to another thread
 LONGEST_SUM = 1 << 14  # products added up in floats
 PIECE = 1 << 8  # of a longer sum: so many products in floats, the pieces in doubles
-
-# Cells of a step's section of the table. What its tasks and tiles are follows from a few numbers, so that the table
-# is as small for a large picture as for a small one.
-TASKS, SOURCE, SOURCE_IMAGE, TARGET, TARGET_IMAGE, A, A_IMAGE, B, B_IMAGE = range(9)
-SOURCE_DOWN, SOURCE_ACROSS, TARGET_DOWN, TARGET_ACROSS, A_DOWN, A_ACROSS, B_DOWN, B_ACROSS = range(9, 17)
-PANELS, PANEL_COUNT, GRIDS, TAPS, CHUNKS, PARTS, GROUP, RIM, KERNEL = range(17, 26)
-PATCH_IMAGES, PATCH_ROWS, PATCH_COLUMNS, SECTION = range(26, 30)
-# Cells of a panel, and of a phase's grid: its pixels.
-P_WEIGHTS, P_PARAMS, P_TARGET, P_SOURCE, P_TAP, P_TAP_END, P_DEPTH, P_GRID, P_COUNT, P_A, P_B, PANEL = range(12)
-GRID_ROWS, GRID_COLUMNS, GRID = range(3)
 
 
 @kernel

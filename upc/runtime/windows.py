@@ -10,8 +10,9 @@ import numpy as np
 from upc.runtime.epilogue import channel_blocks, channel_numbers, epilogue
 from upc.runtime.finishing import Tail, finish
 from upc.runtime.layout import Table, View, Weights
+from upc.runtime.records import R_OWN, R_SOURCE, R_TARGET
 from upc.runtime.registers import TileType
-from upc.runtime.rows import R_OWN, R_SOURCE, R_TARGET, CompiledRows, at
+from upc.runtime.rows import CompiledRows, at
 from upc.runtime.steps import Depthwise, GlobalPool, Padding, Pair, Pool, Resize
 from upc.runtime.subroutine import Floats, Integers, Kernel, kernel
 from upc.runtime.tile import fetch, fill, merge, number_at, product_add, scale_add, start
