@@ -145,5 +145,5 @@ def test_what_cannot_be_loaded(source, options, words):
 
 
 def test_an_unknown_target(source):
-    with pytest.raises(ValueError, match="numba, reference, keras, torch"):
+    with pytest.raises(ValueError, match="numba, keras, torch, reference, not 'caffe'"):
         upc.load(source, net="other", target="caffe")

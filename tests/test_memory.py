@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import upc
-from upc import memory
+from upc import memory, targets
 from upc.arrays import read_array
 from upc.build import compile_source
 from upc.cli import main
@@ -34,11 +34,11 @@ def growing(tmp_path: Path) -> Path:
 
 def test_the_worst_moment_is_found() -> None:
     graph = compile_source(Source("n.upc", GROWING))
-    found = memory.estimate(graph, {"H": 5, "W": 3}, 2, "numba")
+    found = memory.estimate(graph, {"H": 5, "W": 3}, 2, targets.find("numba").holding)
     # The input and the result of a batch of two, and of one image the largest value.
     floats = 2 * 5 * 3 * 3 + 2 * 160 * 48 * 2 + 160 * 48 * 3
     assert (found.peak, found.node and found.node.path) == (4 * floats, "conv2d")
-    whole = memory.estimate(graph, {"H": 5, "W": 3}, 2, "reference")
+    whole = memory.estimate(graph, {"H": 5, "W": 3}, 2, targets.find("reference").holding)
     assert whole.peak > 4 * 2 * (160 * 48 * 3 + 160 * 48 * 2)
 
 
@@ -46,7 +46,7 @@ def test_the_worst_moment_is_found() -> None:
 def test_what_was_estimated_covers_what_is_taken(growing: Path, target: str) -> None:
     script = (
         "import json, re, sys, numpy as np, upc\n"
-        "from upc import memory\n"
+        "from upc import memory, targets\n"
         # A child's ru_maxrss begins with its parent's; this is its own.
         "def most(): return int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
         f"net = upc.load({str(growing)!r}, target={target!r}, seed=0)\n"
@@ -54,7 +54,7 @@ def test_what_was_estimated_covers_what_is_taken(growing: Path, target: str) -> 
         "before = most()\n"
         "net(np.zeros((1, 70, 90, 3), np.float32))\n"
         "taken = 1024 * (most() - before)\n"
-        f"guess = memory.estimate(net.graph, dict(H=70, W=90), 1, {target!r}).peak\n"
+        f"guess = memory.estimate(net.graph, dict(H=70, W=90), 1, targets.find({target!r}).holding).peak\n"
         "print(json.dumps([taken, guess]))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True)

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from upc.ir import Array, Graph
     from upc.ir import Literal as Written
     from upc.plan.plan import Algorithm
+    from upc.targets import Runner
 
-Target = Literal["numba", "reference", "keras", "torch"]
 # Importing and compiling take locks: no process is forked meanwhile, whose child would wait for them for ever.
 _LOADING = threading.RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_LOADING.acquire, after_in_parent=_LOADING.release, after_in_child=_LOADING.release)
-
-Runner = Callable[["Sequence[Array]"], "tuple[Array, ...]"]
-"""Takes checked inputs in their order, gives the outputs in theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +32,17 @@ class Net:
 
     graph: Graph
     weights: Mapping[str, Array]
-    target: Target
+    target: str
     _run: Runner
     memory: int | None = None
     """Bytes that a call may take; None for what the machine has."""
 
     def __call__(self, *inputs: Array) -> Array | tuple[Array, ...]:
+        from upc import targets
         from upc.memory import check_call
 
         sizes = check_inputs(self.graph, inputs)
-        check_call(self.graph, sizes, len(inputs[0]), self.target, self.memory)
+        check_call(self.graph, sizes, len(inputs[0]), targets.find(self.target).holding, self.memory)
         with _memory_errors(self.target):
             outputs = self._run(inputs)
         return outputs[0] if len(outputs) == 1 else outputs
@@ -60,7 +58,7 @@ def load(
     path: str | PathLike[str],
     *,
     net: str | None = None,
-    target: Target = "numba",
+    target: str = "numba",
     weights: str | PathLike[str] | Mapping[str, Array] | None = None,
     seed: int | None = None,
     defines: Mapping[str, Written] | None = None,
@@ -106,7 +104,7 @@ def load(
 def load_graph(
     graph: Graph,
     *,
-    target: Target = "numba",
+    target: str = "numba",
     weights: str | PathLike[str] | Mapping[str, Array] | None = None,
     seed: int = 0,
     algorithm: Algorithm = "auto",
@@ -115,27 +113,29 @@ def load_graph(
     memory: int | str | None = None,
 ) -> Net:
     """As `load`, of a graph already built."""
+    from upc import targets
     from upc.limits import amount
     from upc.memory import check_weights
 
     most = amount(memory) if isinstance(memory, str) else memory
-    if target not in get_args(Target):
-        raise ValueError(f"target is one of {', '.join(get_args(Target))}, not {target!r}")
+    found, order = targets.find(target), targets.Order(algorithm, batch)
     with _LOADING:
-        check_weights(graph, target, most)
+        check_weights(graph, found.holding, most)
         arrays = resolve_weights(graph, weights, seed, allow_nonfinite)
         with _memory_errors(target):
-            return Net(graph, arrays, target, _RUNNERS[target](graph, arrays, algorithm, batch), most)
+            return Net(graph, arrays, target, found.load(graph, arrays, order), most)
 
 
 @contextmanager
 def _memory_errors(target: str) -> Iterator[None]:
     """Let a framework's own error of memory that it did not get be Python's."""
+    from upc.diagnostics import UpcError
+
     try:
         yield
     except Exception as problem:
         said = f"{type(problem).__name__} {problem}".lower()
-        if target in ("keras", "torch") and any(
+        if not isinstance(problem, (UpcError, MemoryError)) and any(
             words in said for words in ("can't allocate", "cannot allocate", "out of memory", "resourceexhausted")
         ):
             raise MemoryError(f"{target} did not get the memory that it asked for") from None
@@ -193,36 +193,3 @@ def check_inputs(graph: Graph, inputs: Sequence[Array]) -> dict[str, int]:
         listed = ", ".join(f"{name} {count}" for name, count in batches.items())
         raise refuse(f"all inputs must have the same batch size, got {listed}")
     return check_sizes(graph, {value.name: array.shape[1:] for value, array in zip(graph.inputs, inputs, strict=True)})
-
-
-def _reference(graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm, batch: int) -> Runner:
-    from upc import reference
-
-    return lambda inputs: tuple(reference.run(graph, weights, inputs).values())
-
-
-def _numba(graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm, batch: int) -> Runner:
-    from upc.load_numba import load_numba
-
-    return load_numba(graph, weights, algorithm, batch)
-
-
-def _keras(graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm, batch: int) -> Runner:
-    from upc.load_frameworks import load_keras
-
-    return load_keras(graph, weights)
-
-
-def _torch(graph: Graph, weights: Mapping[str, Array], algorithm: Algorithm, batch: int) -> Runner:
-    from upc.load_frameworks import load_torch
-
-    return load_torch(graph, weights)
-
-
-_RUNNERS: dict[str, Callable[[Graph, Mapping[str, Array], Algorithm, int], Runner]] = {
-    "numba": _numba,
-    "reference": _reference,
-    "keras": _keras,
-    "torch": _torch,
-}
-"""How each target makes a graph runnable; whatever a target needs is imported only then."""

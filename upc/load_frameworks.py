@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from upc import __version__
+from upc import targets
 from upc.diagnostics import EXIT_MISSING, error
 from upc.emit import keras, torch
 from upc.ir import Array, Graph
 from upc.ownership import apart
+from upc.targets.target import origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def load_keras(graph: Graph, weights: Mapping[str, Array], text: str | None = No
     `text` is run in place of the source that would be emitted.
     Errors: UpcError for a layer Keras has no words for, or where Keras is not installed.
     """
-    text = keras.emit(graph, **_origin(graph)) if text is None else text
+    text = keras.emit(graph, **origin(graph)) if text is None else text
     ops = _framework("keras", "keras").ops
     namespace = execute(text, f"upc_keras_{graph.name}")
     model = vars(namespace)[keras.builder_name(graph)]()
@@ -69,7 +70,7 @@ def load_torch(graph: Graph, weights: Mapping[str, Array], text: str | None = No
     `text` is run in place of the source that would be emitted.
     Errors: UpcError for a layer PyTorch has no words for, or where PyTorch is not installed.
     """
-    text = torch.emit(graph, **_origin(graph)) if text is None else text
+    text = torch.emit(graph, **origin(graph)) if text is None else text
     framework = _framework("torch", "torch")
     namespace = execute(text, f"upc_torch_{graph.name}")
     model = vars(namespace)[torch.class_name(graph)]().eval()
@@ -104,18 +105,13 @@ def execute(text: str, name: str) -> ModuleType:
     return module
 
 
-def _origin(graph: Graph) -> dict[str, str]:
-    source = graph.span.source
-    return {"source_name": source.name, "source_sha256": source.sha256, "version": __version__}
-
-
-def _framework(module: str, extra: str) -> ModuleType:
+def _framework(module: str, target: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as missing:
         raise error(
             "E0704",
-            f"target {extra} needs {missing.name or module}, which is not installed",
-            hint=f"pip install 'upc[{extra}]'",
+            f"target {target} needs {missing.name or module}, which is not installed",
+            hint=targets.find(target).install,
             exit_code=EXIT_MISSING,
         ) from None

@@ -13,10 +13,19 @@ from upc.shape import evaluate, show
 
 _FLOAT_BYTES = 4
 
-_BESIDE: dict[str, tuple[float, float]] = {"reference": (4.0, 6.0), "numba": (0.0, 0.0), "keras": (1.0, 1.0)}
-_BESIDE["torch"] = _BESIDE["keras"]
-"""By target, what a layer holds while it works beside its inputs and results, in sizes of these: padded copies, sums
-in progress, which the reference takes in float64. What Numba's steps need lies in registers and in a few rows."""
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What memory a way to run nets takes; the usual numbers are a framework's.
+
+    A layer at work holds `of_inputs` and `of_results` sizes of these beside them: padded copies, sums in progress.
+    `image_by_image`, it holds inner values of one image at a time. Weights are there `copies` times: as read, as kept.
+    """
+
+    of_inputs: float = 1.0
+    of_results: float = 1.0
+    image_by_image: bool = False
+    copies: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +37,14 @@ class Estimate:
     result: tuple[int, ...]
 
 
-def estimate(graph: Graph, sizes: Mapping[str, int], batch: int, target: str) -> Estimate:
+def estimate(graph: Graph, sizes: Mapping[str, int], batch: int, holding: Holding) -> Estimate:
     """What a call of `batch` images with these free sizes takes: values while they are needed, inputs and outputs."""
     outside = {value.name for value in (*graph.inputs, *(output.value for output in graph.outputs))}
 
     def bytes_of(value: Value) -> int:
-        # Numba works on a few images at a time, but takes and gives all of them.
-        images = 1 if target == "numba" and value.name not in outside else batch
+        images = 1 if holding.image_by_image and value.name not in outside else batch  # all are taken and given
         return images * _FLOAT_BYTES * prod(evaluate(dim, sizes) for dim in value.shape)
 
-    of_inputs, of_results = _BESIDE[target]
     last = {value.name: at for at, node in enumerate(graph.nodes) for value in node.inputs}
     kept = {output.value.name for output in graph.outputs} | {value.name for value in graph.inputs}
     held = sum(map(bytes_of, graph.inputs))
@@ -46,7 +53,7 @@ def estimate(graph: Graph, sizes: Mapping[str, int], batch: int, target: str) ->
         made = sum(map(bytes_of, node.outputs))
         read = {value.name: value for value in node.inputs}
         held += made
-        beside = int(of_results * made + of_inputs * sum(map(bytes_of, read.values())))
+        beside = int(holding.of_results * made + holding.of_inputs * sum(map(bytes_of, read.values())))
         if held + beside > worst.peak:
             result = (batch, *(evaluate(dim, sizes) for dim in node.outputs[0].shape))
             worst = Estimate(held + beside, node, result)
@@ -55,9 +62,9 @@ def estimate(graph: Graph, sizes: Mapping[str, int], batch: int, target: str) ->
     return worst
 
 
-def check_call(graph: Graph, sizes: Mapping[str, int], batch: int, target: str, most: int | None = None) -> None:
+def check_call(graph: Graph, sizes: Mapping[str, int], batch: int, holding: Holding, most: int | None = None) -> None:
     """Raise UpcError where a call needs more than `most` bytes, or than there are."""
-    worst = estimate(graph, sizes, batch, target)
+    worst = estimate(graph, sizes, batch, holding)
 
     def words() -> str:
         if worst.node is None:
@@ -67,11 +74,10 @@ def check_call(graph: Graph, sizes: Mapping[str, int], batch: int, target: str, 
     check(worst.peak, most, words, worst.node)
 
 
-def check_weights(graph: Graph, target: str, most: int | None = None) -> None:
+def check_weights(graph: Graph, holding: Holding, most: int | None = None) -> None:
     """Raise UpcError where the weights of a net, as read and as a target keeps them, need more than there is."""
     counts = [(node, sum(prod(weight.shape) for weight in node.weights)) for node in graph.nodes]
-    copies = 1 if target == "reference" else 2
-    total = copies * _FLOAT_BYTES * sum(count for _, count in counts)
+    total = holding.copies * _FLOAT_BYTES * sum(count for _, count in counts)
     largest, count = max(counts, key=lambda pair: pair[1], default=(None, 0))
 
     def words() -> str:

@@ -12,21 +12,8 @@ from types import ModuleType
 
 from upc.files import is_ours, open_regular
 
-WANTED = (
-    "numpy",
-    "numba",
-    "llvmlite",
-    "safetensors",
-    "upc",
-    "keras",
-    "tensorflow",
-    "jax",
-    "torch",
-    "onnx",
-    "PIL",
-    "h5py",
-)
-"""What the modules that upc writes may import, installed or not."""
+WANTED = ("numpy", "llvmlite", "safetensors", "upc", "PIL", "h5py")
+"""What modules that upc writes may import, installed or not, beside what their target needs."""
 
 
 class _Text(InspectLoader):

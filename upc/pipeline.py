@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from upc import __version__, build, limits, parse, syntax
+from upc import build, limits, parse, syntax
 from upc.diagnostics import EXIT_USAGE, error
-from upc.ir import Graph, Literal
+from upc.ir import Array, Graph, Literal
 from upc.source import Source
 from upc.units import Read, Report, folder_reader, read_source
 
 if TYPE_CHECKING:
     from upc.plan.plan import Algorithm, Plan
+    from upc.targets import Files
 
 STDIN = "-"
-Emitter = Callable[..., str]
 
 
 def find(file: str | os.PathLike[str] | None) -> str:
@@ -106,15 +105,31 @@ def plan(built: Graph, algorithm: Algorithm = "auto", batch: int = 1) -> Plan:
     return make_plan(rewrite(built), algorithm, batch)
 
 
-def emit(built: Graph, target: str, algorithm: Algorithm = "auto", batch: int = 1) -> str:
-    """The last stage: a Graph, for Numba its Plan, to the source of a module. `algorithm` and `batch` are `plan`'s."""
-    if target == "numba":
-        from upc.emit.numba import emit_plan
+def write(
+    built: Graph,
+    target: str,
+    algorithm: Algorithm = "auto",
+    batch: int = 1,
+    weights: Mapping[str, Array] | None = None,
+) -> Files:
+    """The last stage: a Graph, for Numba its Plan, to a target's files. `algorithm` and `batch` are `plan`'s.
 
-        return emit_plan(plan(built, algorithm, batch))
-    source = built.span.source
-    emitter: Emitter = import_module(f"upc.emit.{target}").emit
-    return emitter(built, source_name=source.name, source_sha256=source.sha256, version=__version__)
+    `weights` are for files that hold them. Raises ValueError for a target that there is not, or that only runs.
+    """
+    from upc import targets
+
+    found = targets.find(target)
+    if found.write is None:
+        raise ValueError(f"target {target} runs a net and writes none")
+    return found.write(built, targets.Order(algorithm, batch, weights))
+
+
+def emit(built: Graph, target: str, algorithm: Algorithm = "auto", batch: int = 1) -> str:
+    """The source of a net for a target whose first file is text, as all that write modules have it."""
+    source = next(iter(write(built, target, algorithm, batch).values()))
+    if isinstance(source, bytes):
+        raise ValueError(f"target {target} writes no text")
+    return source
 
 
 def folder_of(source: Source) -> Read:

@@ -29,7 +29,7 @@ from drawn import Drawn, draw  # noqa: E402
 from sweep import Pool  # noqa: E402
 
 from upc.check.compare import difference  # noqa: E402
-from upc.check.engines import TARGETS, Failure, Job, choose  # noqa: E402
+from upc.check.engines import Failure, Job, choose, usual  # noqa: E402
 from upc.check.problem import Problem, made_up_inputs, made_up_weights, problem  # noqa: E402
 from upc.ir import Array  # noqa: E402
 from upc.layers.normalization import GroupNormalization, InstanceNormalization  # noqa: E402
@@ -199,7 +199,7 @@ def report(verdicts: Sequence[Verdict]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--nets", type=int, default=120)
-    parser.add_argument("--targets", default=",".join(t for t in TARGETS if t != "reference"))
+    parser.add_argument("--targets", default=",".join(t for t in usual() if t != "reference"))
     parser.add_argument("--state", type=Path, default=Path("out/sweep"))
     parser.add_argument("--report", type=Path, default=RECORD)
     parser.add_argument("--report-only", action="store_true", help="only write down what the state holds")

@@ -32,7 +32,7 @@ from random_graphs import random_net  # noqa: E402
 
 from upc.build import compile_source  # noqa: E402
 from upc.check.compare import difference  # noqa: E402
-from upc.check.engines import TARGETS, VARIANTS, Failure, Job, Result, Worker, choose  # noqa: E402
+from upc.check.engines import Failure, Job, Result, Worker, choose, usual, variants  # noqa: E402
 from upc.check.problem import Problem, made_up_inputs, made_up_weights, problem  # noqa: E402
 from upc.ir import Graph, Node  # noqa: E402
 from upc.layers.conv import Conv  # noqa: E402
@@ -385,7 +385,7 @@ def main() -> int:
     parser.add_argument("--report", type=Path, default=Path(__file__).with_name("RESULTS.md"))
     parser.add_argument("--state", type=Path, default=Path("out/sweep"))
     parser.add_argument("--report-only", action="store_true", help="only write down what the state holds")
-    parser.add_argument("--targets", default=",".join(t for t in (*TARGETS, *VARIANTS) if t != "reference"))
+    parser.add_argument("--targets", default=",".join(t for t in (*usual(), *variants()) if t != "reference"))
     options = parser.parse_args()
     targets, _ = choose(options.targets.split(","))
     options.state.mkdir(parents=True, exist_ok=True)

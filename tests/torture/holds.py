@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from upc import pipeline, syntax
+from upc import pipeline, syntax, targets
 from upc.build import build_all, nets
 from upc.diagnostics import Diagnostic, UpcError, draw
 from upc.format import format_file
@@ -139,7 +139,7 @@ def _run(graph: Graph) -> None:
     weights = sum(int(np.prod(weight.shape)) for _, weight, _ in graph.weights())
     taps = max((int(np.prod(getattr(node.layer, "kernel_size", (1,)))) for node in graph.nodes), default=1)
     try:
-        small = estimate(graph, sizes, 1, "reference").peak < _SMALL
+        small = estimate(graph, sizes, 1, targets.find("reference").holding).peak < _SMALL
     except ZeroDivisionError:
         raise
     if not small or weights > _SMALL // 4 or taps > 64:

@@ -17,38 +17,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, cast
 
+from upc import targets
 from upc.diagnostics import EXIT_MISSING, EXIT_USAGE, error, nearest
-from upc.ir import Array, Graph
+from upc.ir import Array
 from upc.processes import Child
+from upc.targets import Engine
+from upc.targets import Job as Job
 
 PATIENCE_S = 5
 """How long a process may take to end by itself."""
-
-BACKENDS = ("tensorflow", "jax", "torch")
-
-VARIANTS = ("numba[exact]", "numba[fast]", "numba[256]", "numba[128]")
-"""Numba with minimal filtering nowhere or wherever it can be, or with vectors of so many bits: run if asked for."""
-
-_NEEDED: dict[str, tuple[tuple[str, ...], str]] = {
-    "reference": ((), ""),
-    **dict.fromkeys(("numba", *VARIANTS), (("numba",), "pip install numba")),
-    **{f"keras[{b}]": (("keras", b), f"pip install 'upc[keras]' {b}") for b in BACKENDS},
-    "torch": (("torch",), "pip install 'upc[torch]'"),
-    "onnxruntime": (("torch", "onnx", "onnxruntime"), "pip install 'upc[torch,onnx]'"),
-}
-"""The modules that a target needs, and how to get them."""
-
-TARGETS = tuple(target for target in _NEEDED if target not in VARIANTS)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A net to run on a batch. `text` is the source to run in place of what would be emitted (Keras, PyTorch)."""
-
-    graph: Graph
-    weights: Mapping[str, Array]
-    inputs: Sequence[Array]
-    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,48 +39,64 @@ class Failure:
 Result = tuple[Array, ...] | Failure
 
 
-def missing(target: str) -> str | None:
-    """The first module that a target needs and that is not installed."""
-    modules, _ = _NEEDED[target]
-    return next((module for module in modules if importlib.util.find_spec(module) is None), None)
+def usual() -> tuple[str, ...]:
+    """The engines that run where none is named, if they are installed."""
+    return tuple(name for name, engine in targets.engines().items() if not engine.asked_for)
+
+
+def variants() -> tuple[str, ...]:
+    """The engines that run only if they are named: Numba's other algorithms, and vectors of so many bits."""
+    return tuple(name for name, engine in targets.engines().items() if engine.asked_for)
+
+
+def missing(engine: Engine) -> str | None:
+    """The first module that an engine needs and that is not installed."""
+    return next((module for module in engine.needs if importlib.util.find_spec(module) is None), None)
+
+
+def meant(name: str) -> tuple[Engine, ...]:
+    """What a name stands for: one engine, or the usual ones of a target whose engines are called otherwise."""
+    known = targets.engines()
+    if name in known:
+        return (known[name],)
+    return tuple(e for t in targets.targets() if t.name == name for e in t.engines if not e.asked_for)
 
 
 def choose(wanted: Sequence[str] | None) -> tuple[tuple[str, ...], dict[str, str]]:
     """(targets to run, targets left out with the module each lacks).
 
-    `keras` stands for Keras on every backend that is installed. Without `wanted`, whatever is installed.
+    A target's name stands for all its engines that are installed: `keras` for Keras on every backend. Without
+    `wanted`, whatever is installed.
     Errors: UpcError for a name that is no target, and for a target asked for that is not installed.
     """
+    known = targets.engines()
     if wanted is None:
-        lacking = {target: module for target in TARGETS if (module := missing(target)) is not None}
-        return tuple(target for target in TARGETS if target not in lacking), lacking
-    chosen: list[str] = []
+        lacking = {name: module for name in usual() if (module := missing(known[name])) is not None}
+        return tuple(name for name in usual() if name not in lacking), lacking
+    chosen: list[Engine] = []
     for name in wanted:
-        if name == "keras":
-            installed = [t for t in TARGETS if t.startswith("keras[") and missing(t) is None]
-            chosen += installed or ["keras[tensorflow]"]
-        elif name in _NEEDED:
-            chosen.append(name)
-        else:
-            near = nearest(name, [*_NEEDED, "keras"])
-            hint = f"did you mean {near}?" if near else f"there is {', '.join(TARGETS)}"
+        engines = meant(name)
+        if not engines:
+            near = nearest(name, [*known, *targets.names()])
+            hint = f"did you mean {near}?" if near else f"there is {', '.join(usual())}"
             raise error("E0800", f"there is no target {name}", hint=hint, exit_code=EXIT_USAGE)
-    for target in chosen:
-        if (module := missing(target)) is not None:
+        chosen += [engine for engine in engines if missing(engine) is None] or engines[:1]
+    for engine in chosen:
+        if (module := missing(engine)) is not None:
             raise error(
                 "E0704",
-                f"target {target} needs {module}, which is not installed",
-                hint=_NEEDED[target][1],
+                f"target {engine.name} needs {module}, which is not installed",
+                hint=engine.install,
                 exit_code=EXIT_MISSING,
             )
-    return tuple(dict.fromkeys(chosen)), {}
+    return tuple(dict.fromkeys(engine.name for engine in chosen)), {}
 
 
 class Worker:
     """A process that runs jobs on one target. Use it in a `with` statement."""
 
     def __init__(self, target: str) -> None:
-        self.target = target
+        self.target, engine = target, targets.engines()[target]
         self._folder = TemporaryDirectory(prefix="upc-check-")
         # The framework's chatter goes nowhere; what counts comes back as a Failure.
         try:
@@ -111,7 +104,7 @@ class Worker:
                 "upc.check.worker",
                 target,
                 folder=Path(self._folder.name),
-                environment=_environment(target),
+                environment=_environment(engine),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
             )
@@ -119,6 +112,11 @@ class Worker:
             self._folder.cleanup()
             raise
         self._process = self._child.process
+        try:
+            self._send(engine)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Worker:
         return self
@@ -128,9 +126,12 @@ class Worker:
 
     def submit(self, job: Job) -> None:
         """Hand a job over; `result` gives what became of it, in the same order."""
+        self._send(job)
+
+    def _send(self, message: object) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # `result` says so
-            write(self._process.stdin, job)
+            write(self._process.stdin, message)
 
     def result(self) -> Result:
         """The outputs of the oldest job not yet asked for; waits for it."""
@@ -181,12 +182,5 @@ def read(pipe: IO[bytes]) -> object:
     return pickle.load(pipe)
 
 
-def _environment(target: str) -> dict[str, str]:
-    found = dict(os.environ)
-    found["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    found["JAX_PLATFORMS"] = "cpu"
-    if target.startswith("keras["):
-        found["KERAS_BACKEND"] = target.removeprefix("keras[").removesuffix("]")
-    if target in ("numba[256]", "numba[128]"):
-        found["UPC_VECTOR_BITS"] = target.removeprefix("numba[").removesuffix("]")
-    return found
+def _environment(engine: Engine) -> dict[str, str]:
+    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu", **engine.environment}

@@ -15,12 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 
+from upc import targets
 from upc.commands import shared
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_source(parser)
-    parser.add_argument("--targets", metavar="A,B", help="what to compare: reference,numba,keras,torch,onnxruntime")
+    parser.add_argument("--targets", metavar="A,B", help=f"what to compare: {','.join(_known())}")
     parser.add_argument("--weights", metavar="FILE", help=shared.WEIGHTS_HELP)
     shared.add_nonfinite(parser)
     parser.add_argument("--batch", type=_count, default=2, metavar="N", help="how many in the batch (2)")
@@ -99,22 +100,23 @@ def _sizes(text: str | None) -> dict[str, int]:
 
 def _texts(given: list[str]) -> dict[str, str]:
     """The text of each --source, by target."""
+    from upc.check.engines import meant
     from upc.files import read_text
 
     found: dict[str, str] = {}
     for part in given:
         target, equals, file = part.partition("=")
-        if not equals or not target.startswith(("keras", "torch", "onnxruntime")):
+        engines = [engine.name for engine in meant(target) if engine.takes_text]
+        if not equals or not engines:
             raise shared.usage(f"--source {part} names no target and file", hint="--source torch=net_torch.py")
         text = read_text(file)
-        found.update(dict.fromkeys(_same(target), text))
+        found.update(dict.fromkeys(engines, text))
     return found
 
 
-def _same(target: str) -> list[str]:
-    from upc.check.engines import BACKENDS
-
-    return [f"keras[{backend}]" for backend in BACKENDS] if target == "keras" else [target]
+def _known() -> list[str]:
+    """The names of engines, but for what stands in brackets."""
+    return list(dict.fromkeys(name.partition("[")[0] for name in targets.engines()))
 
 
 def _finite(pair: dict[str, object]) -> dict[str, object]:

@@ -16,6 +16,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from upc import targets
 from upc.commands import shared
 
 
@@ -23,7 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_source(parser)
     shared.add_algorithm(parser)
     shared.add_batch(parser)
-    parser.add_argument("--target", choices=shared.TARGETS, default="numba", help="what to compile to (numba)")
+    parser.add_argument(
+        "--target", choices=targets.names(written=True), default="numba", help="what to compile to (numba)"
+    )
     parser.add_argument("-o", dest="output", metavar="DIR", default=".", help="the folder to write into")
     parser.add_argument("--name", type=_name, metavar="NAME", help="call the module and its weights so (as the net)")
     shared.add_force(parser)
@@ -41,7 +44,6 @@ def _name(text: str) -> str:
 def run(options: argparse.Namespace) -> int:
     from upc import pipeline, weights
     from upc.files import Content, make_folder, write_together
-    from upc.load_numba import check_environment, compile_module
 
     if options.emit:
         sys.stdout.write(_stage(options))
@@ -53,23 +55,26 @@ def run(options: argparse.Namespace) -> int:
     folder = Path(options.output)
     if folder.exists() and not folder.is_dir():
         raise shared.usage(f"{folder} is a file", hint="-o names a folder")
-    module, stored = folder / f"{graph.name}.py", folder / f"{graph.name}.safetensors"
-    shared.check_module(module, options, "--name calls it something else")
-    if options.target == "numba":
-        check_environment()
-    text = pipeline.emit(graph, options.target, options.algorithm, options.batch)
-    arrays, used = shared.weights_of(graph, options, graph.name, own)
+    target, stored = targets.find(options.target), folder / f"{graph.name}.safetensors"
+    target.prepare()
+    given = shared.weights_of(graph, options, graph.name, own) if target.holds_weights else None
+    files = pipeline.write(graph, target.name, options.algorithm, options.batch, given[0] if given else None)
+    for name, content in files.items():
+        shared.check_file(folder / name, content, options, "--name calls it something else")
+    arrays, used = given or shared.weights_of(graph, options, graph.name, own)
     contents: dict[str | os.PathLike[str], Content] = {}
     if not shared.stays(stored, arrays, graph, options, used):
         contents[stored] = weights.to_bytes(arrays)
-    contents[module] = text
+    contents |= {folder / name: content for name, content in files.items()}
     with shared.writing(), make_folder(folder):
         write_together(contents)
-    if options.target == "numba":
-        shared.progress(options, f"compiling {module}")
-        compile_module(text, str(module), stored)
+    if target.finish is not None:
+        name = next(iter(files))
+        shared.progress(options, f"compiling {folder / name}")
+        target.finish(folder / name, files[name], stored)
     print(stored)
-    print(module)
+    for name in files:
+        print(folder / name)
     return 0
 
 
@@ -85,4 +90,4 @@ def _stage(options: argparse.Namespace) -> str:
         return show_graph(graph)
     if options.emit == "plan":
         return f"{pipeline.plan(graph, options.algorithm, options.batch)}\n"
-    return pipeline.emit(graph, options.target, options.algorithm, options.batch)
+    return shared.source_text(graph, options)

@@ -10,6 +10,7 @@ import inspect
 from dataclasses import MISSING, Field
 from typing import TYPE_CHECKING, Any
 
+from upc import targets
 from upc.commands import shared
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("layer", nargs="?", metavar="LAYER", help="one layer, explained")
-    parser.add_argument("--target", choices=shared.TARGETS, help="whether that target can do them")
+    parser.add_argument("--target", choices=targets.names(written=True), help="whether that target can do them")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     for name in chosen:
         card, rank = LAYERS[name]
         if options.target:
-            reason = _gap(card, options.target)
+            reason = targets.find(options.target).gap(card)
             print(f"{name}: {reason}" if reason else name)
         else:
             print(f"{name}({', '.join(_argument(a, rank) for a in card.arguments())})")
@@ -59,22 +60,3 @@ def _explain(card: type[Layer]) -> None:
     for example in card.examples:
         shapes = ", ".join("[" + ", ".join(map(str, shape)) + "]" for shape in example.shapes)
         print(f"  {shapes}: {example.call}")
-
-
-def _gap(card: type[Layer], target: str) -> str | None:
-    """Why a target cannot do a layer, or None where it can."""
-    from importlib import import_module
-
-    from upc.gaps import Unsupported
-
-    module, table = _TABLES[target]
-    entry = getattr(import_module(module), table)[card]
-    return entry.reason if isinstance(entry, Unsupported) else None
-
-
-_TABLES = {
-    "numba": ("upc.plan.lowerings", "LOWERINGS"),
-    "keras": ("upc.emit.keras_spelling", "SPELLINGS"),
-    "torch": ("upc.emit.torch_spelling", "SPELLINGS"),
-}
-"""Where each target says of every layer how it does it, or why it does not."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from upc import memory
+from upc import memory, targets
 from upc.arrays import read_array
 from upc.commands import shared
 from upc.ir import Array, Graph, Value
@@ -47,9 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n", dest="count", type=shared.positive, default=16, metavar="N", help="how many for latent (16)"
     )
-    parser.add_argument(
-        "--target", choices=(*shared.TARGETS, "reference"), default="numba", help="what computes it (numba)"
-    )
+    parser.add_argument("--target", choices=targets.names(), default="numba", help="what computes it (numba)")
     parser.add_argument("--weights", metavar="FILE", help=shared.WEIGHTS_HELP)
     shared.add_nonfinite(parser)
     parser.add_argument(
@@ -70,8 +68,9 @@ def run(options: argparse.Namespace) -> int:
     given = _by_input(graph, options.inputs)
     arrays = [_array(value, text, options) for value, text in zip(graph.inputs, given, strict=True)]
     # Asked before weights are made and code is compiled.
-    memory.check_call(graph, check_inputs(graph, arrays), len(arrays[0]), options.target, options.memory)
-    memory.check_weights(graph, options.target, options.memory)
+    holding = targets.find(options.target).holding
+    memory.check_call(graph, check_inputs(graph, arrays), len(arrays[0]), holding, options.memory)
+    memory.check_weights(graph, holding, options.memory)
     weights, _ = shared.weights_of(graph, options)
     net = load_graph(
         graph,

@@ -14,12 +14,11 @@ from upc import limits
 from upc.diagnostics import EXIT_USAGE, Diagnostic, UpcError, draw, error, nearest, plain
 
 if TYPE_CHECKING:
+    from upc.files import Content
     from upc.ir import Array, Graph, Literal
     from upc.source import Source
     from upc.units import Report
 
-
-TARGETS = ("numba", "keras", "torch")
 
 WEIGHTS_HELP = "a .safetensors file of trained weights (<net>.safetensors or <file>.safetensors beside FILE, if there)"
 
@@ -225,10 +224,21 @@ def usage(message: str, hint: str | None = None) -> UpcError:
     return error("E0800", message, hint=hint, exit_code=EXIT_USAGE)
 
 
-def destination(output: str | None, name: str) -> Path | None:
-    """Where `-o` says a single file goes: the file named, or `name` inside the folder named; None for stdout."""
-    if output is None or output == "-":
-        return None
+def source_text(graph: Graph, options: argparse.Namespace) -> str:
+    """What a target writes for a net, as text to print."""
+    from upc import pipeline
+
+    files = pipeline.write(graph, options.target, options.algorithm, options.batch)
+    content, *others = files.values()
+    if others or isinstance(content, bytes):
+        raise usage(
+            f"target {options.target} writes {' and '.join(files)}, which cannot be printed", "-o names a folder"
+        )
+    return content
+
+
+def destination(output: str, name: str) -> Path:
+    """Where `-o` says a file goes: the file named, or `name` inside the folder named."""
     path = Path(output)
     return path / name if path.is_dir() or output.endswith(("/", os.sep)) else path
 
@@ -248,15 +258,33 @@ def check_module(path: Path, options: argparse.Namespace, hint: str) -> None:
 
     `hint` says how it is called something else.
     """
+    from upc import targets
     from upc.files import is_ours
     from upc.modules import known_elsewhere
 
-    if known_elsewhere(path.stem):
+    if path.stem in targets.needed_modules() or known_elsewhere(path.stem):
         raise error("E0807", f"{path} would hide Python's module {path.stem}", hint=hint, exit_code=EXIT_USAGE)
     with writing(path):
         foreign = os.path.exists(path) and not is_ours(path)
     if foreign and not options.force:
         message = f"{path} is there already, and upc did not write it"
+        raise error("E0806", message, hint=f"{hint}; --force replaces the file", exit_code=EXIT_USAGE)
+
+
+def check_file(path: Path, content: Content, options: argparse.Namespace, hint: str) -> None:
+    """Refuse to write over a file that upc did not write: a module of another's, another kind of file that differs.
+
+    `hint` says how it is called something else. Of a module, its name is looked at too.
+    """
+    from upc.files import holds
+
+    if path.suffix == ".py":
+        check_module(path, options, hint)
+        return
+    with writing(path):
+        other = os.path.exists(path) and not holds(path, content)
+    if other and not options.force:
+        message = f"{path} is there already, and holds something else"
         raise error("E0806", message, hint=f"{hint}; --force replaces the file", exit_code=EXIT_USAGE)
 
 

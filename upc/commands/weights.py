@@ -225,9 +225,9 @@ def _export(options: argparse.Namespace) -> None:
 def _save(arrays: dict[str, Array], graph: Graph, options: argparse.Namespace) -> None:
     from upc import weights
 
-    path = shared.destination(options.output or ".", f"{graph.name}.safetensors")
-    if path is None:
+    if options.output == "-":
         raise shared.usage("weights are not written to a terminal", hint="-o names a file")
+    path = shared.destination(options.output or ".", f"{graph.name}.safetensors")
     if not shared.stays(path, arrays, graph, options, None):
         with shared.writing(path):
             weights.save(path, arrays)
