@@ -12,6 +12,7 @@ import jinja2
 
 from upc.emit.definitions import LoopItem, Resolved
 from upc.emit.layout import INDENT, WIDTH, Code, Names, literal
+from upc.emit.rows import Row
 from upc.emit.structure import Scope
 from upc.gaps import CannotSay as CannotSay
 from upc.gaps import Unsupported as Unsupported
@@ -68,8 +69,10 @@ def _nested(values: Sequence[str], function: str) -> Code:
     return Code(reduce(lambda a, b: f"{function}({a}, {b})", values))
 
 
-def macro(target: str, table: str, name: str) -> Any:
-    """A macro of `<table>.j2`, as a function that gives Code."""
+def macro(target: str, table: str, name: Any) -> Any:
+    """A macro of `<table>.j2`, or a row that stands in none, as a function that gives Code."""
+    if isinstance(name, Row):
+        return lambda *args: Code(name.say(*args))
     found = getattr(environment(target).get_template(f"{table}.j2").module, name)
     return lambda *args: Code(found(*args).strip())
 

@@ -26,11 +26,11 @@ class Text(str):
 class Step:
     """One call in the emitted source; a node is one or more, each working on what the one before made.
 
-    `macro` names the row of the target's table. A `layer` is made once and then called; anything else is
-    an expression in the flow. `suffix` sets further layers of one node apart.
+    `macro` names the row of the target's table, or is a Row that stands in none. A `layer` is made once and then
+    called; anything else is an expression in the flow. `suffix` sets further layers of one node apart.
     """
 
-    macro: str
+    macro: Any
     fields: Mapping[str, Any] = field(default_factory=dict)
     layer: bool = True
     suffix: str = ""

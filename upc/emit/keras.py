@@ -22,8 +22,9 @@ from upc.emit.common import (
     unsupported,
 )
 from upc.emit.definitions import Definition, Definitions, LayerItem, LoopItem, Resolved, Step, UseItem, used
-from upc.emit.keras_spelling import HELPERS, OPERATIONS, spell
+from upc.emit.keras_spelling import HELPERS, OPERATIONS, SPELLINGS, spell
 from upc.emit.layout import INDENT, Code, Names, fit, literal
+from upc.emit.rows import carried_by
 from upc.emit.structure import Scope, scopes
 from upc.ir import Graph, Node, Value
 from upc.shape import Size
@@ -45,7 +46,17 @@ def emit(graph: Graph, *, source_name: str, source_sha256: str, version: str) ->
 
 def builder_name(graph: Graph) -> str:
     """The function of the module that builds the model."""
-    return Names(_RESERVED).new(f"build_{graph.name}")
+    return Names(_reserved(graph)).new(f"build_{graph.name}")
+
+
+def _carried(graph: Graph) -> dict[str, str]:
+    """Definitions that layers of a person's own bring along."""
+    return carried_by([SPELLINGS.get(type(node.layer)) for node in graph.nodes])
+
+
+def _reserved(graph: Graph) -> frozenset[str]:
+    """What no name of the net may be."""
+    return _RESERVED | _carried(graph).keys()
 
 
 @dataclass(slots=True)
@@ -55,13 +66,18 @@ class _Writer:
     graph: Graph
     source_name: str
     functions: dict[int, str] = field(default_factory=dict)
-    names: Names = field(default_factory=lambda: Names(_RESERVED))
+    names: Names = field(init=False)
+    reserved: frozenset[str] = field(init=False)
     chain: bool = True
+
+    def __post_init__(self) -> None:
+        self.reserved = _reserved(self.graph)
+        self.names = Names(self.reserved)
 
     def module(self, source_sha256: str, version: str) -> str:
         """The whole text."""
         net = scopes(self.graph)
-        items = Definitions(self._spell, _RESERVED, named=True).resolve(net)
+        items = Definitions(self._spell, self.reserved, named=True).resolve(net)
         self.chain = _is_chain(self.graph, self._spell)
         builder = builder_name(self.graph)
         self.names.reserve(builder)
@@ -79,6 +95,7 @@ class _Writer:
         for function in ("same_amounts", "pair"):
             if any(f"_{function}(" in source for source in sources):
                 sources.insert(0, macro("keras", "helpers", function)())
+        sources += _carried(self.graph).values()
         imported = [name for name in ("layers", "ops") if re.search(rf"(?<!\.)\b{name}\.", "\n".join([text, *sources]))]
         return (
             environment("keras")
@@ -113,7 +130,7 @@ class _Writer:
                 closing = [f"{INDENT * 2}],", f"{INDENT * 2}{name},", f"{INDENT})"]
                 return "\n".join([f"{INDENT}return keras.Sequential(", f"{INDENT * 2}[", *elements, *closing])
             return "\n".join([*self._list(items, net, [first]), fit(f"return keras.Sequential(stack, {name})", 1)])
-        names = Names(_RESERVED - {"x", "y", "z"} | {*self.functions.values(), *_loop_names(items)})
+        names = Names(self.reserved - {"x", "y", "z"} | {*self.functions.values(), *_loop_names(items)})
         given = {value: names.new(value.name) for value in net.inputs}
         lines = [fit(f"{given[v]} = {self._input(v, paths)}", 1) for v in net.inputs]
         values = flow(net, items, given, aliases(self.graph), names, inputs_last=True)
@@ -143,7 +160,7 @@ class _Writer:
             head = f"def {name}({', '.join(parameters)}) -> list[keras.Layer]:"
             return {"signature": _head(head), "doc": doc, "body": "\n".join([*before, tail])}
         own = {p.name for p in definition.parameters} | _loop_names(definition.items)
-        names = Names({*_RESERVED, *self.functions.values(), *own})
+        names = Names({*self.reserved, *self.functions.values(), *own})
         given = {v: "x" if i == 0 else names.new("other") for i, v in enumerate(scope.inputs)}
         values = flow(scope, definition.items, given, {}, names)
         lines = list(self._statements(definition.items, scope, values, names, 1))

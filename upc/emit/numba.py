@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import sys
 import textwrap
 from dataclasses import fields, is_dataclass
@@ -39,7 +40,7 @@ def emit(graph: Graph) -> str:
 def emit_plan(plan: Plan) -> str:
     """The source of the module that carries out a plan."""
     graph = plan.graph
-    imports, runtime = carried_runtime()
+    imports, runtime = carried_runtime(_own_kernels(plan))
     free = sorted(set().union(*(_names(v.shape) for v in graph.inputs)))
     steps = [_step(step) for step in plan.steps]
     call = ", ".join(o.name for o in graph.outputs) + f" = net({', '.join(v.name for v in graph.inputs)})"
@@ -81,13 +82,17 @@ def emit_plan(plan: Plan) -> str:
 
 
 @cache
-def carried_runtime() -> tuple[tuple[str, ...], str]:
-    """Import lines, and the rest of `upc.runtime` as one text without its own imports."""
+def carried_runtime(own: tuple[str, ...] = ()) -> tuple[tuple[str, ...], str]:
+    """Import lines, and the rest of `upc.runtime` as one text without its own imports.
+
+    `own` are the texts of modules that stand behind it: those of a person's own kernels. Raises ValueError for one
+    that defines what the runtime does.
+    """
     plain: set[str] = set()
     members: dict[str, set[str]] = {}
     parts = []
-    for name in RUNTIME:
-        text = (Path(upc.__file__).parent / "runtime" / f"{name}.py").read_text(encoding="utf-8")
+    known: set[str] = set()
+    for text in (*map(_runtime_text, RUNTIME), *own):
         tree = ast.parse(text)
         lines = text.splitlines()
         body = 0
@@ -103,12 +108,48 @@ def carried_runtime() -> tuple[tuple[str, ...], str]:
             body = node.end_lineno or 0
         heading = textwrap.fill(ast.get_docstring(tree) or "", 98, initial_indent="# ", subsequent_indent="# ")
         parts.append("# " + "-" * 98 + "\n" + heading + "\n\n\n" + "\n".join(lines[body:]).strip())
+        defined = _defined(tree)
+        if own and (twice := sorted(known & defined)):
+            raise ValueError(f"a kernel's module defines {twice[0]}, which the runtime has already")
+        known |= defined
     lines_of = [(line.split()[1].split(".")[0], line) for line in sorted(plain)]
     lines_of += [(m.split(".")[0], f"from {m} import {', '.join(sorted(n))}") for m, n in sorted(members.items())]
     standard = [line for package, line in lines_of if package in sys.stdlib_module_names]
     other = [line for package, line in lines_of if package not in sys.stdlib_module_names]
     imports = [*standard, "", *other]
     return tuple(imports), "\n\n\n".join(parts)
+
+
+def _runtime_text(name: str) -> str:
+    return (Path(upc.__file__).parent / "runtime" / f"{name}.py").read_text(encoding="utf-8")
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    """The names of a module's functions, classes and constants."""
+    found = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    assigned = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    assigned += [node.target for node in tree.body if isinstance(node, ast.AnnAssign)]
+    return found | {target.id for target in assigned if isinstance(target, ast.Name)}
+
+
+def _own_kernels(plan: Plan) -> tuple[str, ...]:
+    """The texts of the modules of steps that are not upc's own, each once."""
+    modules = (type(step).__module__ for step in plan.steps)
+    return tuple(_own_text(name) for name in dict.fromkeys(modules) if not name.startswith("upc."))
+
+
+def _own_text(name: str) -> str:
+    """The text of a module that is imported; of upc it may import the runtime alone, which it is carried with."""
+    text = inspect.getsource(sys.modules[name])
+    for node in ast.walk(ast.parse(text)):
+        modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for module in modules:
+            if module.split(".")[0] == "upc" and not module.startswith("upc.runtime."):
+                raise ValueError(
+                    f"{name} imports {module}, but the kernels that a module carries have upc.runtime alone"
+                )
+    return text
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -22,9 +22,10 @@ from upc.emit.common import (
 )
 from upc.emit.definitions import Definition, Definitions, LayerItem, LoopItem, Resolved, Step, UseItem, reworded, used
 from upc.emit.layout import WIDTH, Code, Names, camel, fit, literal
+from upc.emit.rows import carried_by
 from upc.emit.structure import Scope, scopes
 from upc.emit.torch_entries import entries
-from upc.emit.torch_spelling import spell
+from upc.emit.torch_spelling import SPELLINGS, spell
 from upc.ir import Graph, Node
 from upc.shape import Shape, show
 from upc.source import Span
@@ -70,7 +71,17 @@ def emit(graph: Graph, *, source_name: str, source_sha256: str, version: str) ->
 
 def class_name(graph: Graph) -> str:
     """The class of the module that is the network."""
-    return Names(_RESERVED).new(camel(graph.name))
+    return Names(_reserved(graph)).new(camel(graph.name))
+
+
+def _carried(graph: Graph) -> dict[str, str]:
+    """Definitions that layers of a person's own bring along."""
+    return carried_by([SPELLINGS.get(type(node.layer)) for node in graph.nodes])
+
+
+def _reserved(graph: Graph) -> frozenset[str]:
+    """What no name of the net may be."""
+    return _RESERVED | _carried(graph).keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +102,14 @@ class _Writer:
     source_name: str
     classes: dict[int, str] = field(default_factory=dict)
     bodies: dict[int, _Body] = field(default_factory=dict)
-    names: Names = field(default_factory=lambda: Names(_RESERVED))
+    names: Names = field(init=False)
+    reserved: frozenset[str] = field(init=False)
     resolver: Definitions = field(init=False)
 
     def __post_init__(self) -> None:
-        self.resolver = Definitions(self._spell, _RESERVED, named=False)
+        self.reserved = _reserved(self.graph)
+        self.names = Names(self.reserved)
+        self.resolver = Definitions(self._spell, self.reserved, named=False)
 
     def module(self, source_sha256: str, version: str) -> str:
         """The whole text."""
@@ -112,7 +126,8 @@ class _Writer:
         self.bodies[id(net)] = body
         weights = [self._row(*row) for row in self._rows(net, items, body, "")]
         texts = [body.constructor, body.forward, *(d["forward"] + d["constructor"] for d in definitions), *weights]
-        helpers = _needed("\n".join(texts))
+        own = list(_carried(self.graph).values())
+        helpers = [*_needed("\n".join([*texts, *own])), *own]
         text = "\n".join([*texts, *helpers])
         return (
             environment("torch")
@@ -168,7 +183,7 @@ class _Writer:
             if member is not None
             for line in self._construct(item, member)
         ]
-        names = Names(_RESERVED - {"x", "y", "z"} | {*self.classes.values()})
+        names = Names(self.reserved - {"x", "y", "z"} | {*self.classes.values()})
         words = aliases(self.graph) if scope.kind == "net" else {}
         if scope.kind == "net":
             given = {v: names.new(v.name) for v in scope.inputs}

@@ -23,7 +23,7 @@ _NAMES = {
 
 def entries(node: Node) -> tuple[tuple[Weight, str, tuple[int, ...]], ...]:
     """Each weight of a node with its name in the module and the permutation of its axes."""
-    return tuple((weight, _NAMES[weight.name], _axes(node, weight)) for weight in node.weights)
+    return tuple((weight, _NAMES.get(weight.name, weight.name), _axes(node, weight)) for weight in node.weights)
 
 
 def _axes(node: Node, weight: Weight) -> tuple[int, ...]:

@@ -46,6 +46,7 @@ from upc.layers.slicing import Slice, Split
 __all__ = [
     "ACTIVATIONS",
     "LAYERS",
+    "RANKS",
     "Add",
     "Average",
     "AveragePooling",
@@ -112,10 +113,11 @@ _CARDS: tuple[type[Layer], ...] = (
 )
 # fmt: on
 
-_RANKS = (2,)
+RANKS = (2,)
+"""The numbers of spatial axes that layers are there for."""
 
 LAYERS: dict[str, tuple[type[Layer], int]] = {
-    card.kind.format(rank=rank): (card, rank) for rank in _RANKS for card in _CARDS
+    card.kind.format(rank=rank): (card, rank) for rank in RANKS for card in _CARDS
 }
 """Every layer by the name users write, with the number of spatial axes it works on."""
 

@@ -26,6 +26,7 @@ from upc.plan.operations import MERGES, POINTWISE, pointwise_operations
 from upc.plan.plan import picture
 from upc.runtime.steps import (
     NO_PADDING,
+    Combine,
     Convolution,
     Cut,
     Depthwise,
@@ -34,6 +35,7 @@ from upc.runtime.steps import (
     KernelAndBias,
     Move,
     Normalize,
+    Operation,
     Pad,
     Padding,
     Pointwise,
@@ -130,6 +132,20 @@ def _depthwise(layer: DepthwiseConv, node: Node) -> Lowered:
 
 def _pointwise(layer: Layer, node: Node) -> Step:
     return Pointwise(*head(node), then=pointwise_operations(node))
+
+
+def pointwise(operations: Callable[[Any], tuple[Operation, ...]]) -> Lowering:
+    """The lowering of a layer that does these operations, made from its card, to every value.
+
+    A Combine with operand 0 joins what they have come to with the value itself.
+    """
+
+    def lower(layer: Layer, node: Node) -> Step:
+        then = operations(layer)
+        itself = any(isinstance(operation, Combine) for operation in then)
+        return Pointwise(*head(node), then=then, operands=(node.inputs[0].name,) if itself else ())
+
+    return lower
 
 
 def _softmax(layer: SoftmaxLayer, node: Node) -> Step:
