@@ -528,6 +528,18 @@ class TestHostileFiles:
             root[f"layers/{'x' * 10_000}/vars/0"] = np.ones((2, 2), np.float32)
         assert "characters in a name, more than 1024" in self.refuse("y.weights.h5")
 
+    @pytest.mark.parametrize("number", [0, 3])
+    def test_a_heap_without_an_end_is_not_walked(self, number: int) -> None:
+        """HDF5's library would go round in it for ever: a size that leads to the same place, or around to it."""
+        export_weights(graph_of(self.NET), {"dense.kernel": np.ones((2, 2), np.float32)}, "x.weights.h5")
+        content = bytearray(Path("x.weights.h5").read_bytes())
+        first = content.index(b"GCOL") + 16
+        content[first : first + 2] = number.to_bytes(2, "little")
+        content[first + 8 : first + 16] = (0 if number == 0 else 2**64 - 16).to_bytes(8, "little")
+        Path("y.weights.h5").write_bytes(content)
+        assert "a heap in it has no end" in self.refuse("y.weights.h5")
+        assert "a heap in it has no end" in self.refuse(self.keras_file(bytes(content)))
+
     def test_archives_with_endless_lists_of_members(self) -> None:
         with zipfile.ZipFile("x.keras", "w") as archive:
             archive.writestr("config.json", "{}")

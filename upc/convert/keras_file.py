@@ -17,6 +17,7 @@ import numpy as np
 
 from upc import limits
 from upc.convert.foreign import MARK, Foreign, ForeignLayer, Tensor, checked, missing, natural, unreadable, within
+from upc.convert.heaps import check_heaps
 from upc.convert.keras_config import of_config, places
 from upc.convert.zipped import check_directory
 from upc.ir import Array
@@ -37,7 +38,9 @@ def read_keras(path: str, file: BinaryIO, size: int, room_bytes: int) -> Foreign
         check_directory(content, size)
         with zipfile.ZipFile(content) as archive:
             config = json.loads(_unpack(archive, "config.json", limits.current().config_bytes, path))
-            weights = io.BytesIO(_unpack(archive, "model.weights.h5", room_bytes, path))
+            unpacked = _unpack(archive, "model.weights.h5", room_bytes, path)
+            check_heaps(unpacked)
+            weights = io.BytesIO(unpacked)
             own = MARK in archive.namelist()
     except KeyError as problem:
         raise unreadable(path, f"it has no {problem.args[0].split(chr(39))[1]}") from None
@@ -65,7 +68,9 @@ def read_h5(path: str, file: BinaryIO, size: int, room_bytes: int) -> Foreign:
     within(path, "bytes", size, room_bytes)
     config = None
     try:
-        content = io.BytesIO(file.read(size))
+        read = file.read(size)
+        check_heaps(read)
+        content = io.BytesIO(read)
         root = h5py.File(content, "r")
         own = MARK in root.attrs
         model = _step(h5py, root, "model_weights", path) if "model_weights" in root else root

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
@@ -38,7 +39,9 @@ def read_pt(path: str, file: BinaryIO, size: int, key: str | None) -> Foreign:
         if zipfile.is_zipfile(content):
             _refuse_inflated(content, size)
         content.seek(0)
-        found = torch.load(content, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of PyTorch's about formats: what a hostile file is asked for is tensors
+            found = torch.load(content, map_location="cpu", weights_only=True)
     except OSError as problem:
         raise unreadable(path, problem.strerror or str(problem)) from None
     except _Inflated:
