@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import upc
@@ -117,13 +121,25 @@ def forked(work: Callable[[], int], seconds: int = 60) -> int:
 
 def known_module(folder: Path) -> str:
     """A small written net `upc_test_tiny` in a folder, and what a call of it prints; its machine code is in `cache`."""
+    place, printed = _module()
+    shutil.copytree(place, folder, dirs_exist_ok=True)
+    for path in (folder / "cache", folder / "cache" / "code"):
+        path.chmod(0o700)
+    return printed
+
+
+@cache
+def _module() -> tuple[Path, str]:
+    """The same, made once for all parts of this process."""
     from written import TINY, write
 
-    write(TINY, folder)
-    first = start(["-c", CALL], folder).end(300)
+    place = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    write(TINY, place)
+    first = start(["-c", CALL], place).end(300)
     if first.code:
         raise RuntimeError(first.err)
-    return first.out
+    return place, first.out
 
 
 CALL = """
