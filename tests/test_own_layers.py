@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -152,6 +153,34 @@ def test_a_upc_file_alone_brings_none(tmp_path: Path) -> None:
     assert not {"roll", "scaled_mish"} & set(LAYERS)
 
 
+SCRIPT_LAYER = """\
+from dataclasses import dataclass
+from typing import ClassVar
+import upc
+from upc.emit.rows import expression
+from upc.layers.activations import Activation
+
+@dataclass(frozen=True, slots=True)
+class Doubled(Activation):
+    kind: ClassVar[str] = "doubled"
+
+    def apply(self, x):
+        return x + x
+
+upc.register(Doubled, torch=expression("{x} + {x}"))
+"""
+SCRIPT_CHECK = """\
+from upc.build import compile_source
+from upc.check import check
+from upc.check.report import table
+from upc.source import Source
+
+if __name__ == "__main__":
+    net = compile_source(Source("n.upc", "net n {\\n  input x: [3]\\n  doubled()\\n  output y\\n}\\n"))
+    print(table(check(net, targets=["torch"])))
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Halved(Activation):
     """Half of it."""
@@ -161,6 +190,26 @@ class Halved(Activation):
 
     def apply(self, x: Array) -> Array:
         return x / self.by
+
+
+@pytest.mark.parametrize(("place", "words"), [("script.py", "process cannot import"), ("mine.py", "all agree")])
+def test_another_process_needs_a_module_to_import(tmp_path: Path, place: str, words: str) -> None:
+    """What stands in the script itself no other process can have; what stands in a module it can."""
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / place).write_text(SCRIPT_LAYER)
+    said = SCRIPT_CHECK if place == "script.py" else f"import mine\n{SCRIPT_CHECK}"
+    with (folder / "script.py").open("a") as file:
+        file.write(said)
+    done = subprocess.run(
+        [sys.executable, str(folder / "script.py")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(folder.parent)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert words in done.stdout, (done.stdout, done.stderr)
 
 
 def test_a_target_that_nothing_is_said_for_has_a_gap(capsys: pytest.CaptureFixture[str]) -> None:

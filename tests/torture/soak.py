@@ -29,6 +29,7 @@ from random_graphs import random_inputs, random_net, random_weights
 from run import Amount, Record
 from written import FACES, PAIR, TINY
 
+from upc import targets
 from upc.build import compile_source
 from upc.demands import check_sizes
 from upc.diagnostics import UpcError
@@ -203,7 +204,7 @@ def _fitting(graph: Graph) -> list[dict[str, int]]:
             check_sizes(graph, [[evaluate(dim, sizes) for dim in value.shape] for value in graph.inputs])
         except UpcError:
             continue
-        if estimate(graph, sizes, max(BATCHES), "numba").peak <= LIMIT:
+        if estimate(graph, sizes, max(BATCHES), targets.find("numba").holding).peak <= LIMIT:
             found.append(sizes)
         if len(found) == 40:
             break

@@ -130,8 +130,12 @@ class Worker:
 
     def _send(self, message: object) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # `result` says so
-            write(self._process.stdin, message)
+        try:
+            with contextlib.suppress(BrokenPipeError):  # `result` says so
+                write(self._process.stdin, message)
+        except (pickle.PicklingError, AttributeError) as problem:
+            words = "what runs in another process must stand in a module that it can import"
+            raise ValueError(f"{words}: {problem}") from None
 
     def result(self) -> Result:
         """The outputs of the oldest job not yet asked for; waits for it."""

@@ -1,4 +1,7 @@
-"""The layer cards: what every layer is. Look a layer up in `LAYERS`, make one with `construct`."""
+"""The layer cards: what every layer is. Look a layer up in `LAYERS`, make one with `construct`.
+
+A card is known by standing in one of the modules; the imports by name are for those who want it by that.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,21 @@ from typing import Any
 
 from upc.diagnostics import nearest
 from upc.ir import Layer, LayerError, Literal
+from upc.layers import (
+    activations,
+    conv,
+    conv_transpose,
+    dense,
+    merge,
+    normalization,
+    padding,
+    pixel_shuffle,
+    pointwise,
+    pooling,
+    reshaping,
+    resizing,
+    slicing,
+)
 from upc.layers.activations import (
     ACTIVATIONS,
     Clip,
@@ -43,75 +61,21 @@ from upc.layers.reshaping import Flatten, Permute, Reshape
 from upc.layers.resizing import Resizing, UpSampling
 from upc.layers.slicing import Slice, Split
 
-__all__ = [
-    "ACTIVATIONS",
-    "LAYERS",
-    "RANKS",
-    "Add",
-    "Average",
-    "AveragePooling",
-    "BatchNormalization",
-    "Clip",
-    "Concatenate",
-    "Conv",
-    "ConvTranspose",
-    "Cropping",
-    "Dense",
-    "DepthwiseConv",
-    "Dropout",
-    "Elu",
-    "Flatten",
-    "Gelu",
-    "GlobalAveragePooling",
-    "GlobalMaxPooling",
-    "GroupNormalization",
-    "HardSigmoid",
-    "HardSwish",
-    "InstanceNormalization",
-    "LayerNormalization",
-    "LeakyRelu",
-    "MaxPooling",
-    "Maximum",
-    "Minimum",
-    "Multiply",
-    "PRelu",
-    "Permute",
-    "PixelShuffle",
-    "PixelUnshuffle",
-    "ReflectPadding",
-    "Relu",
-    "ReplicatePadding",
-    "Rescaling",
-    "Reshape",
-    "Resizing",
-    "Selu",
-    "Sigmoid",
-    "Silu",
-    "Slice",
-    "Softmax",
-    "Softplus",
-    "Split",
-    "Subtract",
-    "Tanh",
-    "UpSampling",
-    "ZeroPadding",
-    "construct",
-]
-
-# fmt: off
-_CARDS: tuple[type[Layer], ...] = (
-    Dense, Reshape, Flatten, Permute,
-    Conv, DepthwiseConv, ConvTranspose,
-    UpSampling, Resizing, PixelShuffle, PixelUnshuffle,
-    MaxPooling, AveragePooling, GlobalAveragePooling, GlobalMaxPooling,
-    BatchNormalization, LayerNormalization, InstanceNormalization, GroupNormalization,
-    Relu, LeakyRelu, PRelu, Elu, Selu, Gelu, Silu, Softplus, Tanh, Sigmoid, HardSigmoid, HardSwish, Softmax, Clip,
-    Dropout, Rescaling,
-    Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate,
-    ZeroPadding, ReflectPadding, ReplicatePadding, Cropping,
-    Slice, Split,
+_MODULES = (
+    *(dense, reshaping, conv, conv_transpose, resizing, pixel_shuffle, pooling, normalization),
+    *(activations, pointwise, merge, padding, slicing),
 )
-# fmt: on
+"""Where the cards are, in the order in which they are listed."""
+
+_CARDS: tuple[type[Layer], ...] = tuple(
+    card
+    for module in _MODULES
+    for card in vars(module).values()
+    if isinstance(card, type)
+    and issubclass(card, Layer)
+    and card.__module__ == module.__name__
+    and "kind" in vars(card)
+)
 
 RANKS = (2,)
 """The numbers of spatial axes that layers are there for."""
