@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -23,12 +23,14 @@ from upc.cli import main
 from upc.diagnostics import UpcError
 from upc.emit.rows import expression, layer
 from upc.gaps import Unsupported
-from upc.ir import Array, Graph, Layer, attr
+from upc.ir import Array, Graph, Layer, Weight, attr
 from upc.layers import LAYERS
 from upc.layers.activations import Activation
 from upc.layers.arguments import number
 from upc.layers.examples import as_source
+from upc.load import load_graph
 from upc.reference import run
+from upc.shape import Shape
 from upc.source import Source
 
 OWN = Path(__file__).parent / "own"
@@ -132,7 +134,7 @@ def test_names_of_the_net_keep_clear_of_theirs(own: ModuleType) -> None:
     graph = built("net roll {\n  input x: [1, 2, 3]\n  roll(1)\n  output y\n}\n")
     x = np.arange(6, dtype=np.float32).reshape(1, 1, 2, 3)
     for target in ("keras", "torch"):
-        loaded = upc.load.__globals__["load_graph"](graph, target=target)
+        loaded = load_graph(graph, target=target)
         np.testing.assert_array_equal(loaded(x), x[:, :, ::-1])
 
 
@@ -190,6 +192,70 @@ class Halved(Activation):
 
     def apply(self, x: Array) -> Array:
         return x / self.by
+
+
+@dataclass(frozen=True, slots=True)
+class Blend(Layer):
+    """Two values, the second scaled channel by channel.
+
+    Weights: share, one for each channel
+    Math:    y = a + share * b
+    """
+
+    kind: ClassVar[str] = "blend"
+    arity: ClassVar[tuple[int, int | None]] = (2, 2)
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+        return (inputs[0],)
+
+    def weights(self, inputs: Sequence[Shape]) -> tuple[Weight, ...]:
+        channels = inputs[0][-1]
+        assert isinstance(channels, int)
+        return (Weight("share", (channels,), "ones"),)
+
+    def forward(self, inputs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, ...]:
+        return (inputs[0] + weights["share"] * inputs[1],)
+
+
+KERAS_BLEND = """
+class Blend(keras.layers.Layer):
+    def build(self, input_shape):
+        self.share = self.add_weight(shape=(input_shape[0][-1],), initializer="ones", name="share")
+
+    def call(self, given):
+        return given[0] + self.share * given[1]
+"""
+TORCH_BLEND = """
+class Blend(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.share = nn.Parameter(torch.ones(channels))
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return a + self.share[:, None, None] * b
+"""
+
+
+def test_a_layer_of_several_inputs_with_weights() -> None:
+    row = layer("Blend({channels})", TORCH_BLEND)
+    upc.register(Blend, keras=layer("Blend(name={name})", KERAS_BLEND), torch=row)
+    try:
+        graph = built("net n {\n  input b: [2, 4, 3]\n  input a: [2, 4, 3]\n  blend(b)\n  output y\n}\n")
+        rng = np.random.default_rng(3)
+        a, b = rng.standard_normal((2, 5, 2, 4, 3)).astype(np.float32)
+        weights = {"blend.share": np.array([0.5, -1, 2], np.float32)}
+        for target in ("reference", "keras", "torch"):
+            found = load_graph(graph, target=target, weights=weights)(b, a)
+            np.testing.assert_allclose(found, a + weights["blend.share"] * b, atol=1e-6)
+    finally:
+        extend.unregister(Blend)
+
+
+def test_check_finds_a_target_that_does_it_otherwise(own: ModuleType) -> None:
+    graph = built("net n {\n  input x: [3, 5, 3]\n  conv2d(2, 3)\n  scaled_mish(3)\n  output y\n}\n")
+    text = pipeline.emit(graph, "torch")
+    assert check(graph, targets=["torch"], texts={"torch": text}).ok
+    assert not check(graph, targets=["torch"], texts={"torch": text.replace("* 3.0", "* 2.9")}).ok
 
 
 @pytest.mark.parametrize(("place", "words"), [("script.py", "process cannot import"), ("mine.py", "all agree")])

@@ -293,7 +293,7 @@ class _Writer:
 
     def _expression(self, item: LayerItem, step: Step, member: str | None, x: str, taken: Sequence[str]) -> str:
         if step.layer:
-            return f"self.{member}({x})"
+            return f"self.{member}({', '.join(taken)})"
         row = macro("torch", "layers", step.macro)
         if "indices" in step.fields:
             operands = [Code(name + index) for name, index in zip(taken, step.fields["indices"], strict=True)]
