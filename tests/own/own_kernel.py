@@ -8,7 +8,8 @@ from typing import Any
 
 from upc.runtime.layout import Table, View
 from upc.runtime.network import COMPILED
-from upc.runtime.rows import R_OWN, R_SOURCE, R_TARGET, CompiledRows, at
+from upc.runtime.records import R_OWN, R_SOURCE, R_TARGET
+from upc.runtime.rows import CompiledRows, at
 from upc.runtime.steps import Step
 from upc.runtime.subroutine import Floats, Integers, Kernel, kernel
 
