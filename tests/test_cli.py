@@ -67,6 +67,16 @@ def process(*arguments: str, **options: object) -> subprocess.CompletedProcess[b
     return subprocess.run([sys.executable, "-m", "upc", *arguments], capture_output=True, timeout=120, **options)
 
 
+def test_it_works_where_python_drops_its_words(tmp_path):
+    """`python -OO` leaves out the docstrings that the help is made of."""
+    (tmp_path / "net.upc").write_text("net n {\n  input x: [2]\n  relu()\n  output y\n}\n")
+    for arguments in (("--help",), ("ops", "conv2d"), ("summary", "net.upc")):
+        done = subprocess.run(
+            [sys.executable, "-OO", "-m", "upc", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0 and done.stdout and not done.stderr
+
+
 class TestWhole:
     def test_version(self, capsys):
         assert upc(capsys, "--version") == upc(capsys, "-V") == (0, f"upc {__version__}\n", "")

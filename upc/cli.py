@@ -76,10 +76,10 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("-V", "--version", action="version", version=f"upc {__version__}")
     choices = top.add_subparsers(dest="command", metavar="command", required=True)
     for name, module in commands.modules().items():
-        summary, _, details = (module.__doc__ or "").partition("\n")
+        summary, _, details = (module.__doc__ or "").partition("\n")  # under `python -OO` there is none
         command = choices.add_parser(
             name,
-            help=summary[0].lower() + summary[1:].rstrip("."),
+            help=summary[:1].lower() + summary[1:].rstrip("."),
             description=summary,
             epilog=details.strip() or None,
             formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -46,6 +46,14 @@ PARTS: dict[str, str] = {
     "short": "short",
     "coverage": "guided",
     "weights": "mutated_weights",
+    "models": "models",
+    "arrays": "arrays",
+    "forks": "forks",
+    "kills": "kills",
+    "disks": "disks",
+    "cache": "stash",
+    "environments": "environments",
+    "exits": "exits",
     "soak": "soak",
 }
 """The parts by name, in the order of the table, with the module of this folder that holds each."""

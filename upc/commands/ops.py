@@ -56,7 +56,7 @@ def _written(value: object) -> str:
 
 def _explain(card: type[Layer]) -> None:
     """The card's words and its examples."""
-    print(f"\n{inspect.getdoc(card)}\n")
+    print(f"\n{inspect.getdoc(card) or ''}\n")
     for example in card.examples:
         shapes = ", ".join("[" + ", ".join(map(str, shape)) + "]" for shape in example.shapes)
         print(f"  {shapes}: {example.call}")
