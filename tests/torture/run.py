@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -104,12 +105,19 @@ def torture(name: str, amount: Amount, seed: int, state: Path, report: Path) -> 
         portion = module.run(Amount(rest, seconds), seed + record.portions)
         record += replace(portion, seconds=time.monotonic() - began, portions=1)
         state.mkdir(parents=True, exist_ok=True)
-        (state / f"{name}.json").write_text(json.dumps(asdict(record), indent=1))
+        _put(state / f"{name}.json", json.dumps(asdict(record), indent=1))
         report.write_text(table(state))
         print(f"{name}: {record.tried:,} tried, {len(record.lost)} lost, {record.seconds:.0f} s", flush=True)
         if not portion.tried:
             break
     return record
+
+
+def _put(path: Path, text: str) -> None:
+    """Another run, of other parts, may read it at this moment."""
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def _done(record: Record, amount: Amount) -> bool:
