@@ -91,10 +91,12 @@ def test_frameworks_are_imported_by_those_alone_that_run_them(module):
     allowed = {"numba", "llvmlite"} if within(module, {"upc.runtime"}) and module != STEPS else set()
     if within(module, RUNNING):
         allowed = FRAMEWORKS
+    if within(module, {"upc.carried"}):
+        allowed = set(module.split(".")[2:3])
     assert roots <= allowed
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if not within(m, {"upc.runtime"})])
+@pytest.mark.parametrize("module", [m for m in MODULES if not within(m, {"upc.runtime", "upc.carried"})])
 def test_importing_upc_imports_no_framework(module):
     assert not {name.split(".")[0] for name in at_import_time(MODULES[module])} & FRAMEWORKS
     assert not within(module, {"upc.emit", "upc.plan", "upc.passes"}) or not {
@@ -132,10 +134,13 @@ def test_build_alone_joins_tree_and_graph(module):
     assert within(module, TREE | BUILD) or not any(within(name, BUILD) for name in names)
 
 
-@pytest.mark.parametrize("stage", ["upc.passes", "upc.reference", "upc.plan", "upc.emit", "upc.runtime"])
+STAGES = {"upc.passes", "upc.reference", "upc.plan", "upc.emit", "upc.runtime", "upc.carried"}
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
 def test_stages_do_not_see_each_others_insides(stage):
-    others = {"upc.passes", "upc.reference", "upc.plan", "upc.emit", "upc.runtime"} - {stage}
-    if stage == "upc.runtime":  # travels with the modules it runs: nothing but itself
+    others = STAGES - {stage}
+    if stage in ("upc.runtime", "upc.carried"):  # travels with the modules it runs: nothing but itself
         others = {name for name in MODULES if name != "upc" and not within(name, {stage})}
     seen = {name for module in MODULES if within(module, {stage}) for name in upc_imports(module)}
     if stage == "upc.emit":  # Numba's source is written from a Plan, its public face
@@ -143,6 +148,11 @@ def test_stages_do_not_see_each_others_insides(stage):
     if stage in ("upc.plan", "upc.emit"):
         seen -= {STEPS}
     assert not {name for name in seen if within(name, others)}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if not within(m, {"upc.carried"})])
+def test_what_keras_and_torch_carry_is_read_and_never_imported(module):
+    assert not {name for name in imported(MODULES[module]) if within(name, {"upc.carried"})}
 
 
 def test_the_words_of_plans_need_nothing_but_python():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from upc.emit.carried import parts, reads, take, words
 from upc.emit.common import (
     CannotSay,
     Flow,
@@ -22,7 +23,7 @@ from upc.emit.common import (
     unsupported,
 )
 from upc.emit.definitions import Definition, Definitions, LayerItem, LoopItem, Resolved, Step, UseItem, used
-from upc.emit.keras_spelling import HELPERS, OPERATIONS, SPELLINGS, spell
+from upc.emit.keras_spelling import OPERATIONS, SPELLINGS, spell
 from upc.emit.layout import INDENT, Code, Names, fit, literal
 from upc.emit.rows import carried_by
 from upc.emit.structure import Scope, scopes
@@ -30,10 +31,9 @@ from upc.ir import Graph, Node, Value
 from upc.shape import Size
 from upc.source import Span
 
-_RESERVED = frozenset(
-    {"keras", "layers", "ops", "np", "Mapping", "set_weights", "load_weights", "stack", "name", "x", "y", "z"}
-    | {"_pair", "_same_amounts", *HELPERS.values()}
-)
+_RESERVED = frozenset({"keras", "layers", "ops", "np", "Mapping", "stack", "name", "x", "y", "z", *parts("keras")})
+_CLOSING = ("set_weights", "load_weights")
+"""What every module ends with."""
 
 
 def emit(graph: Graph, *, source_name: str, source_sha256: str, version: str) -> str:
@@ -90,13 +90,11 @@ class _Writer:
                 definitions.append(self._function(definition))
         body = self._net_body(net, items)
         text = "\n".join([body, *(d["body"] for d in definitions)])
-        helpers = [name for name in HELPERS.values() if name in text and re.search(rf"\b{name}\(", text)]
-        sources = [macro("keras", "helpers", name)() for name in helpers]
-        for function in ("same_amounts", "pair"):
-            if any(f"_{function}(" in source for source in sources):
-                sources.insert(0, macro("keras", "helpers", function)())
-        sources += _carried(self.graph).values()
-        imported = [name for name in ("layers", "ops") if re.search(rf"(?<!\.)\b{name}\.", "\n".join([text, *sources]))]
+        own = list(_carried(self.graph).values())
+        said = words(text).union(*map(reads, own))
+        helpers, closing = take("keras", said), take("keras", _CLOSING)
+        said = said.union(*(part.reads for part in helpers))
+        imported = [name for name in ("layers", "ops") if name in said]
         return (
             environment("keras")
             .get_template("module.py.j2")
@@ -104,11 +102,12 @@ class _Writer:
                 title=document(f"Keras network `{self.graph.name}`: {signature(self.graph)}.").rstrip(),
                 header=header(self.source_name, source_sha256, version),
                 keras_imports=f"from keras import {', '.join(imported)}" if imported else "",
-                helpers=sources,
+                helpers=[*(part.text for part in helpers), *own],
                 definitions=definitions,
                 builder=builder,
                 model_class="keras.Sequential" if self.chain else "keras.Model",
                 body=body,
+                closing=[part.text for part in closing],
             )
         )
 

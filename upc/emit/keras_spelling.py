@@ -69,19 +69,6 @@ from upc.shape import conv_transpose_crop, same_padding, window_span
 Steps = tuple[Step, ...]
 Spelling = Callable[[Any, Node], Steps]
 
-HELPERS = {
-    "transposed_convolution": "TransposedConvolution2D",
-    "same_padding": "SamePadding2D",
-    "subsampling": "Subsampling2D",
-    "padded_pooling": "PaddedPooling2D",
-    "edge_padding": "EdgePadding2D",
-    "resampling": "Resampling2D",
-    "pixel_shuffle": "PixelShuffle2D",
-    "pixel_unshuffle": "PixelUnshuffle2D",
-}
-"""Rows of the table that need a layer Keras does not have, and its class in `helpers.j2`."""
-
-
 OPERATIONS = ("clip", "gelu", "get_item", "split")
 """Rows that are operations, which Keras gives these names and numbers: nothing else may be called so."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from upc.emit.carried import parts, reads, take, words
 from upc.emit.common import (
     CannotSay,
     Flow,
@@ -43,22 +44,13 @@ _MODULE_NAMES = (
     "training", "type", "xpu", "zero_grad",
 )
 """What every nn.Module has already: no layer may be called that."""
-
-_HELPERS = (
-    "same_amounts",
-    "pad_same", "average_inside", "average_inside_same", "resample", "pixel_shuffle_dcr", "pixel_unshuffle_crd",
-    "pixel_unshuffle_dcr",
-    "FrozenBatchNorm1d", "FrozenBatchNorm2d", "FrozenBatchNorm3d", "SingleGroupNorm", "PReLUEverywhere",
-    "fans", "truncated", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform",
-    "lecun_normal", "random_normal", "random_uniform", "truncated_normal", "orthogonal",
-)
-"""Macros of `helpers.j2`, in the order in which a module carries them."""
-
-_RESERVED = frozenset({
-    "math", "Mapping", "torch", "F", "Tensor", "nn", "WEIGHTS", "initialize", "set_weights", "load_weights",
-    "resampling_matrix", "self", "x", "y", "z", *_HELPERS,
-})
 # fmt: on
+
+_RESERVED = frozenset(
+    {"math", "Mapping", "torch", "F", "Tensor", "nn", "WEIGHTS", "self", "x", "y", "z", *parts("torch")}
+)
+_CLOSING = ("initialize", "set_weights", "load_weights")
+"""What every module ends with."""
 
 
 def emit(graph: Graph, *, source_name: str, source_sha256: str, version: str) -> str:
@@ -127,8 +119,9 @@ class _Writer:
         weights = [self._row(*row) for row in self._rows(net, items, body, "")]
         texts = [body.constructor, body.forward, *(d["forward"] + d["constructor"] for d in definitions), *weights]
         own = list(_carried(self.graph).values())
-        helpers = [*_needed("\n".join([*texts, *own])), *own]
-        text = "\n".join([*texts, *helpers])
+        said = words("\n".join(texts)).union(*map(reads, own))
+        helpers, closing = take("torch", said), take("torch", _CLOSING)
+        said = said.union(*(part.reads for part in helpers))
         return (
             environment("torch")
             .get_template("module.py.j2")
@@ -137,15 +130,16 @@ class _Writer:
                 header=header(self.source_name, source_sha256, version),
                 title=document(f"PyTorch network {net_class}: {signature(self.graph, _first)}.").rstrip(),
                 doc=document(signature(self.graph, _first), 1),
-                math="import math\n" if "math." in text else "",
-                functional="import torch.nn.functional as F\n" if "F." in text and re.search(r"\bF\.", text) else "",
-                helpers=helpers,
+                math="import math\n" if "math" in said else "",
+                functional="import torch.nn.functional as F\n" if "F" in said else "",
+                helpers=[*(part.text for part in helpers), *own],
                 definitions=definitions,
                 constructor=body.constructor,
                 initialize=bool(weights),
                 head=body.head,
                 forward=body.forward,
                 weights=weights,
+                closing=[part.text for part in closing],
             )
         )
 
@@ -380,16 +374,3 @@ def _snake(name: str) -> str:
 def _first(shape: Shape) -> str:
     """A shape as this target lays it out."""
     return show((shape[-1], *shape[:-1]) if len(shape) > 1 else shape)
-
-
-def _needed(text: str) -> list[str]:
-    """The helpers that a text uses, and those they use themselves, in the order of the table."""
-    found: dict[str, str] = {}
-    while True:
-        seen = "\n".join([text, *found.values()])
-        new = [
-            name for name in _HELPERS if name not in found and name in seen and re.search(rf"\b{name}\b(?!\"|')", seen)
-        ]
-        if not new:
-            return [found[name] for name in _HELPERS if name in found]
-        found.update({name: macro("torch", "helpers", name)() for name in new})

@@ -1,0 +1,1 @@
+"""What PyTorch does not have, first values, and the setting of weights."""
