@@ -16,10 +16,11 @@ import numpy as np
 from upc import build, pipeline
 from upc.check.problem import Problem, problem
 from upc.diagnostics import UpcError
-from upc.ir import Array, Demand, Example, Graph
+from upc.ir import Array, Example, Graph
 from upc.layers import LAYERS
 from upc.layers.examples import as_source
-from upc.shape import evaluate, names_of
+from upc.shape import evaluate
+from upc.sizes import fits, free_names
 from upc.source import Source
 from upc.weights import initialize
 
@@ -77,18 +78,13 @@ def drawn_weights(graph: Graph, seed: int = 0) -> dict[str, Array]:
 def drawn_inputs(graph: Graph, batch: int = 2, seed: int = 0) -> list[Array]:
     """Inputs of the smallest of some sizes that fit the net."""
     rng = np.random.default_rng(seed)
-    free = sorted(frozenset().union(*(names_of(v.shape) for v in graph.inputs)))
+    free = free_names(graph)
     for first, step in itertools.product((16, 17, 24, 32), (8, 0)):
         sizes = {name: first + step * i for i, name in enumerate(free)}
         shapes = [tuple(evaluate(dim, sizes) for dim in v.shape) for v in graph.inputs]
-        if all(_met(demand, sizes) for demand in graph.demands):
+        if fits(graph, sizes):
             return [rng.standard_normal((batch, *shape)).astype(np.float32) for shape in shapes]
     raise AssertionError(f"none of the sizes tried fits {graph.name}")
-
-
-def _met(demand: Demand, sizes: Mapping[str, int]) -> bool:
-    left, right = evaluate(demand.left, sizes), evaluate(demand.right, sizes)
-    return left == right if demand.kind == "equal" else left >= right
 
 
 def example_graph(example: Example) -> Graph:
@@ -126,7 +122,7 @@ def small_inputs(graph: Graph, batch: int) -> Iterator[list[Array]]:
         sizes = {"H": height, "W": width}
         shapes = [tuple(evaluate(dim, sizes) for dim in v.shape) for v in graph.inputs]
         made = [dim for node in graph.nodes for v in node.outputs for dim in v.shape]
-        if all(_met(demand, sizes) for demand in graph.demands) and all(evaluate(dim, sizes) >= 1 for dim in made):
+        if fits(graph, sizes) and all(evaluate(dim, sizes) >= 1 for dim in made):
             yield [rng.standard_normal((batch, *shape)).astype(np.float32) for shape in shapes]
 
 

@@ -17,6 +17,7 @@ from upc.check.inner import first_parting
 from upc.check.problem import choose_sizes, several_sizes
 from upc.check.report import table
 from upc.cli import main
+from upc.diagnostics import UpcError
 from upc.source import Source
 
 CORPUS = Path(__file__).parent / "corpus" / "ok"
@@ -198,6 +199,32 @@ def test_free_sizes_are_chosen_so_that_the_net_can_work():
     sizes = choose_sizes(graph_of(FREE), {})
     assert sizes["H"] % 2 == 0 and sizes["W"] % 2 == 0 and sizes["H"] != sizes["W"]
     assert choose_sizes(graph_of(FREE), {"H": 12})["H"] == 12
+
+
+def in_parts_of(*counts: int) -> str:
+    """A net that takes heights and widths which all of these divide."""
+    around = (f"  from start {{ max_pooling2d({n}) up_sampling2d({n}) add(start) }} as y{n}\n" for n in counts)
+    outputs = "\n".join(f"  output y{n}" for n in counts)
+    return f"net parts {{\n  input x: [H, W, 1]\n  relu() as start\n{''.join(around)}{outputs}\n}}"
+
+
+def test_sizes_that_few_numbers_are_are_found_and_large_ones_asked_for() -> None:
+    """450 stands in no row of usual numbers; 30,030 is more than the reference should be run on unasked."""
+    assert choose_sizes(graph_of(in_parts_of(50, 9)), {}) == {"H": 450, "W": 450}
+    assert choose_sizes(graph_of(in_parts_of(50, 9)), {"W": 900}) == {"H": 450, "W": 900}
+    large = graph_of(in_parts_of(2, 3, 5, 7, 11, 13))
+    with pytest.raises(UpcError) as caught:
+        choose_sizes(large, {})
+    (problem,) = caught.value.diagnostics
+    assert problem.hint == "say them, if so large ones are meant: --size H=30030,W=30030"
+    assert choose_sizes(large, {"H": 30030, "W": 60060}) == {"H": 30030, "W": 60060}
+
+
+@pytest.mark.parametrize(("given", "words"), [({"H": 5}, "H = 5 does not fit"), ({"H": 0}, "got (0, ")])
+def test_what_is_given_is_named_where_it_does_not_fit_whatever_the_rest_is(given, words) -> None:
+    with pytest.raises(UpcError) as caught:
+        choose_sizes(graph_of(FREE), given)
+    assert words in str(caught.value)
 
 
 def test_a_size_that_the_net_cannot_work_with_is_refused(tmp_path, capsys):

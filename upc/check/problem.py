@@ -10,17 +10,21 @@ import numpy as np
 
 from upc import reference
 from upc.check.bound import Bound, bounds
-from upc.demands import check_sizes
-from upc.diagnostics import EXIT_USAGE, UpcError, error
+from upc.demands import check_sizes, fitting
+from upc.diagnostics import EXIT_USAGE, error
 from upc.initializers import initialize
 from upc.ir import Array, Graph
-from upc.shape import evaluate, names_of
+from upc.shape import evaluate
+from upc.sizes import find_sizes, fits, free_names
 
 _MOST_SIZES = 4
 """Sets of sizes that a check is run on."""
 
 _LEAST, _MOST = 6, 40
 """Free sizes are looked for between these first, small enough for the reference; then below and above."""
+
+_LARGEST = 1024
+"""Larger sizes than this have to be asked for: the reference takes its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,32 +98,34 @@ def made_up_weights(graph: Graph, seed: int) -> dict[str, Array]:
 def choose_sizes(graph: Graph, given: Mapping[str, int]) -> dict[str, int]:
     """A number for every free size: as given, else small ones that the net can work with, no two alike.
 
-    Errors: UpcError for names that are not the net's, or where no such numbers are found.
+    Errors: UpcError for names that are not the net's, or where no such numbers are found, or only large ones.
     """
-    names = sorted(frozenset().union(*(names_of(value.shape) for value in graph.inputs)))
+    names = free_names(graph)
     for name in given:
         if name not in names:
             has = f"its free sizes are {', '.join(names)}" if names else "it has no free sizes"
             raise error("E0620", f"{graph.name} has no free size {name}", hint=has, exit_code=EXIT_USAGE)
     open_names = [name for name in names if name not in given]
-    refused: UpcError | None = None
-    for numbers in _candidates(len(open_names)):
-        sizes = {**given, **dict(zip(open_names, numbers, strict=True))}
-        shapes = {v.name: tuple(evaluate(dim, sizes) for dim in v.shape) for v in graph.inputs}
-        try:
-            check_sizes(graph, shapes)
-        except UpcError as problem:
-            refused = refused or problem
-            continue
-        return sizes
-    if not open_names and refused is not None:
-        raise refused
-    raise error(
-        "E0620",
-        f"no sizes that {graph.name} can work with were found for {', '.join(open_names)}",
-        hint=f"say them: --size {open_names[0]}=64",
-        exit_code=EXIT_USAGE,
-    )
+    found = find_sizes(graph, _candidates(len(open_names)), _LEAST, given)
+    if found is None and open_names and not given:
+        raise error(
+            "E0620",
+            f"no sizes that {graph.name} can work with were found for {', '.join(open_names)}",
+            hint=f"say them: --size {open_names[0]}=64",
+            exit_code=EXIT_USAGE,
+        )
+    # Where what is given does not fit whatever the others are, that is what is to be said.
+    sizes = {**given, **fitting(graph.demands, open_names, _LEAST)} if found is None else found
+    check_sizes(graph, {v.name: tuple(evaluate(dim, sizes) for dim in v.shape) for v in graph.inputs})
+    if any(sizes[name] > _LARGEST for name in open_names):
+        chosen = ",".join(f"{name}={sizes[name]}" for name in open_names)
+        raise error(
+            "E0620",
+            f"no sizes up to {_LARGEST:,} that {graph.name} can work with were found for {', '.join(open_names)}",
+            hint=f"say them, if so large ones are meant: --size {chosen}",
+            exit_code=EXIT_USAGE,
+        )
+    return sizes
 
 
 def several_sizes(graph: Graph, given: Mapping[str, int]) -> list[dict[str, int]]:
@@ -134,7 +140,7 @@ def several_sizes(graph: Graph, given: Mapping[str, int]) -> list[dict[str, int]
     smallest = _smallest(graph, first, names)
     mixed = [{**first, name: smallest[name]} for name in names]
     found = [first]
-    for sizes in (smallest, *(sizes for sizes in mixed if _fits(graph, sizes))):
+    for sizes in (smallest, *(sizes for sizes in mixed if fits(graph, sizes))):
         if sizes not in found and len(found) < _MOST_SIZES:
             found.append(sizes)
     return found
@@ -143,20 +149,11 @@ def several_sizes(graph: Graph, given: Mapping[str, int]) -> list[dict[str, int]
 def _smallest(graph: Graph, fitting: Mapping[str, int], names: Sequence[str]) -> dict[str, int]:
     """Sizes that fit of which none can be smaller alone: from equal ones, or from those that are known to fit."""
     alike = ({**fitting, **dict.fromkeys(names, n)} for n in range(1, max(fitting.values(), default=0)))
-    found = next((sizes for sizes in alike if _fits(graph, sizes)), dict(fitting))
+    found = next((sizes for sizes in alike if fits(graph, sizes)), dict(fitting))
     for name in names:
         lower = ({**found, name: n} for n in range(1, found[name]))
-        found = next((sizes for sizes in lower if _fits(graph, sizes)), found)
+        found = next((sizes for sizes in lower if fits(graph, sizes)), found)
     return found
-
-
-def _fits(graph: Graph, sizes: Mapping[str, int]) -> bool:
-    """Whether the net can work with such sizes."""
-    try:
-        check_sizes(graph, {v.name: tuple(evaluate(dim, sizes) for dim in v.shape) for v in graph.inputs})
-    except UpcError:
-        return False
-    return True
 
 
 def _candidates(count: int) -> Iterator[tuple[int, ...]]:

@@ -1,12 +1,11 @@
-"""Numbers for the free sizes of a net, where something has to be tried out."""
+"""Numbers for the free sizes of a net, where a plan has to be tried out."""
 
 from __future__ import annotations
 
 from itertools import chain, islice, product
 
-from upc.demands import fitting, holds, solve
 from upc.ir import Graph
-from upc.shape import names_of
+from upc.sizes import find_sizes, free_names
 
 _USUAL = (64, 96, 128, 72, 60, 100, 63, 65)
 _TRIED = 20_000  # of all combinations, where equal sizes do not do
@@ -14,21 +13,10 @@ _TRIED = 20_000  # of all combinations, where equal sizes do not do
 
 def allowed_sizes(graph: Graph) -> dict[str, int]:
     """Values of the free sizes that the net allows, of usual pictures if it can be."""
-    free = sorted(set().union(*(names_of(value.shape) for value in graph.inputs)))
-    if not free:
+    count = len(names := free_names(graph))
+    if not count:
         return {}
     candidates = [*_USUAL, *range(1, 257)]
-    alike = ((n,) * len(free) for n in candidates)
-    alone = solve(graph.demands)
-    near = tuple(fitting(graph.demands, free, 64).values())
-    mixed = islice(product(candidates[:24], repeat=len(free)), _TRIED // len(free))
-    demands = list(graph.demands)
-    for sizes in chain(alike, mixed, [near]):
-        bound = dict(zip(free, sizes, strict=True))
-        if any(name in alone and number not in alone[name] for name, number in bound.items()):
-            continue  # without looking at every demand
-        unmet = next((i for i, demand in enumerate(demands) if not holds(demand, bound)), None)
-        if unmet is None:
-            return bound
-        demands.insert(0, demands.pop(unmet))  # most likely the next sizes do not meet it, either
-    return dict.fromkeys(free, 64)
+    alike = ((n,) * count for n in candidates)
+    mixed = islice(product(candidates[:24], repeat=count), _TRIED // count)
+    return find_sizes(graph, chain(alike, mixed), 64) or dict.fromkeys(names, 64)
