@@ -41,6 +41,8 @@ RUNNING = {
 """What runs what upc writes, or reads what others write."""
 STEPS = "upc.runtime.steps"
 """The words that plan, emitter and runtime share: data only."""
+TAPS = "upc.runtime.resampling"
+"""The arithmetic that cards and runtime share: NumPy only."""
 
 
 def modules() -> dict[str, ast.Module]:
@@ -122,7 +124,7 @@ def test_the_foundations_know_only_what_lies_below_them(module, allowed):
 
 @pytest.mark.parametrize("module", [m for m in MODULES if within(m, {"upc.layers"})])
 def test_cards_know_the_graph_alone(module):
-    below = {"upc.layers", "upc.ir", "upc.shape", "upc.source", "upc.diagnostics", "upc.initializers"}
+    below = {TAPS, "upc.layers", "upc.ir", "upc.shape", "upc.source", "upc.diagnostics", "upc.initializers"}
     assert all(within(name, below) for name in upc_imports(module))
 
 
@@ -158,3 +160,7 @@ def test_what_keras_and_torch_carry_is_read_and_never_imported(module):
 def test_the_words_of_plans_need_nothing_but_python():
     standard = {"__future__", "dataclasses", "math", "typing"}
     assert {name.split(".")[0] for name in imported(MODULES[STEPS])} <= standard
+
+
+def test_what_cards_and_runtime_share_needs_nothing_but_numpy():
+    assert {name.split(".")[0] for name in imported(MODULES[TAPS])} <= {"__future__", "numpy"}

@@ -24,8 +24,8 @@ from upc.carried.torch import initializers as first_values
 from upc.emit.carried import FILES, parts, take, words
 from upc.emit.keras import emit as emit_keras
 from upc.emit.torch import emit as emit_torch
-from upc.layers.resizing import axis_taps
 from upc.resources import read
+from upc.runtime.resampling import axis_taps
 from upc.shape import same_padding
 
 from emission import compiled  # isort: skip

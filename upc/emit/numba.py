@@ -27,7 +27,7 @@ RUNTIME = (
     *("files", "cores", "memory", "vault", "cache"),
     *("epilogue", "compiled", "patches", "phases", "tiling", "rows", "convolution"),
     *("minimal", "mending", "portions", "filtering"),
-    *("drive", "moving", "windows", "normalizing", "network", "stored", "advice", "net", "shell"),
+    *("drive", "moving", "resampling", "windows", "normalizing", "network", "stored", "advice", "net", "shell"),
 )
 """The modules of `upc.runtime` that a generated module carries, in an order in which each rests on earlier ones."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,58 +12,13 @@ from upc.ir import Array, Example, Layer, LayerError, attr
 from upc.layers.arguments import listed, number_in, positive, sizes, word
 from upc.layers.shapes import spatial
 from upc.layers.sums import wide
+from upc.runtime.resampling import axis_taps
 from upc.shape import Shape, show
 
 _interpolation = word("nearest", "bilinear", "bicubic")
 _coordinates = word("half_pixel", "align_corners", "asymmetric")
 _border = word("renormalize", "replicate")
 _coefficient = number_in(-1, 0)  # beyond it what is left of the weights at an edge can sum to nothing
-
-
-def _place(i: int, size: int, result: int, coordinates: str) -> float:
-    """Where in the source pixel i of the result looks."""
-    if coordinates == "align_corners":
-        return i * (size - 1) / (result - 1) if result > 1 else 0.0
-    if coordinates == "asymmetric":
-        return i * size / result
-    return (2 * i + 1) * size / (2 * result) - 0.5
-
-
-def _cubic(distance: float, a: float) -> float:
-    """Keys's cubic kernel."""
-    t = abs(distance)
-    if t <= 1:
-        return ((a + 2) * t - (a + 3)) * t * t + 1
-    return (((t - 5) * t + 8) * t - 4) * a if t < 2 else 0.0
-
-
-def axis_taps(
-    size: int, result: int, interpolation: str, coordinates: str, cubic_coefficient: float, border: str
-) -> tuple[Array, Array]:
-    """Resampling of one axis: (result, taps) source pixels and their float64 weights.
-
-    The result's pixel i is the sum over t of weights[i, t] * source[pixels[i, t]].
-    """
-    if interpolation == "nearest":
-        # Whole-number arithmetic: rounding cannot move a pixel.
-        nearest = [
-            (2 * i + 1) * size // (2 * result) if coordinates == "half_pixel" else i * size // result
-            for i in range(result)
-        ]
-        return np.array(nearest)[:, None], np.ones((result, 1))
-    reach = range(2) if interpolation == "bilinear" else range(-1, 3)
-    pixels, weights = np.zeros((result, len(reach)), int), np.zeros((result, len(reach)))
-    for i in range(result):
-        place = _place(i, size, result, coordinates)
-        base = math.floor(place)
-        for t, step in enumerate(reach):
-            distance = place - (base + step)
-            weight = 1 - abs(distance) if interpolation == "bilinear" else _cubic(distance, cubic_coefficient)
-            outside = not 0 <= base + step < size
-            pixels[i, t] = min(max(base + step, 0), size - 1)
-            weights[i, t] = 0.0 if outside and interpolation == "bicubic" and border == "renormalize" else weight
-        weights[i] /= weights[i].sum()
-    return pixels, weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from upc.runtime.finishing import Tail, finish
 from upc.runtime.layout import Table, View, Weights
 from upc.runtime.records import R_OWN, R_SOURCE, R_TARGET
 from upc.runtime.registers import TileType
+from upc.runtime.resampling import axis_taps
 from upc.runtime.rows import CompiledRows, at
 from upc.runtime.steps import Depthwise, GlobalPool, Padding, Pair, Pool, Resize
 from upc.runtime.subroutine import Floats, Integers, Kernel, kernel
@@ -230,38 +231,6 @@ def resize_row(tile: TileType, operations: Tail, taps: int) -> Any:
             t += table[g + R_TARGET + 3]
 
     return make_row
-
-
-def axis_taps(
-    size: int, made: int, interpolation: str, coordinates: str, coefficient: float, border: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """(places, shares), (made, taps) each: which source pixels an axis's pixels mix, and how much of each."""
-    i = np.arange(made, dtype=np.float64)
-    if coordinates == "align_corners":
-        x = i * ((size - 1) / (made - 1)) if made > 1 else i
-    elif coordinates == "asymmetric":
-        x = i * size / made
-    else:
-        x = (i + 0.5) * size / made - 0.5
-    if interpolation == "nearest":
-        # Whole numbers decide, so that no rounding can move a pixel.
-        whole = np.arange(made, dtype=np.int64)
-        places = whole * size // made if coordinates == "asymmetric" else (2 * whole + 1) * size // (2 * made)
-        return np.clip(places, 0, size - 1)[:, None], np.ones((made, 1))
-    low = np.floor(x).astype(np.int64)
-    f = x - low
-    if interpolation == "bilinear":
-        places, shares = np.stack([low, low + 1], axis=1), np.stack([1 - f, f], axis=1)
-        return np.clip(places, 0, size - 1), shares
-    places = low[:, None] + np.arange(-1, 3)
-    d, a = np.abs(x[:, None] - places), coefficient
-    near = ((a + 2) * d - (a + 3)) * d * d + 1
-    far = ((d - 5) * d + 8) * d * a - 4 * a
-    shares = np.where(d <= 1, near, np.where(d < 2, far, 0.0))
-    if border == "renormalize":
-        shares = np.where((places >= 0) & (places < size), shares, 0.0)
-        shares /= shares.sum(axis=1, keepdims=True)
-    return np.clip(places, 0, size - 1), shares
 
 
 class CompiledResize(CompiledRows[Resize]):
