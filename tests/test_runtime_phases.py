@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from random import Random
 
@@ -10,8 +11,12 @@ import pytest
 
 from upc.ir import Array
 from upc.layers import construct
+from upc.runtime.convolution import zeros_before
+from upc.runtime.layout import View
 from upc.runtime.phases import Phases, convolution_phases, fold, taps_per_pixel, transposed_phases, upsampled_phases
-from upc.shape import conv_transpose_crop, evaluate
+from upc.runtime.steps import Convolution
+from upc.runtime.windows import window_start
+from upc.shape import conv_transpose_crop, evaluate, same_padding, window_span
 
 Pair = tuple[int, int]
 
@@ -135,3 +140,37 @@ def test_repeated_pixels_are_read_once() -> None:
     phases = upsampled_phases((5, 5), (2, 2), (1, 1), (2, 2))
     assert len(phases.phases) == 4
     assert all(len(phase.taps) == 9 for phase in phases.phases)
+
+
+WINDOWS = list(product((1, 2, 5, 8), (1, 2, 3, 4), (1, 2, 3), (1, 2)))
+"""(size, kernel, stride, dilation)"""
+
+
+def view(height: int, width: int) -> View:
+    return View(0, height * width * 2, width * 2, 2, height, width, 2, (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(("size", "kernel", "stride", "dilation"), WINDOWS)
+def test_same_is_the_cards_wherever_the_runtime_works_it_out(size: int, kernel: int, stride: int, dilation: int):
+    """Zeros in front of rows, and beside them those of 5 columns under a window of 3 with a stride of 2."""
+    source, target = (size, 5), (-(-size // stride), 3)
+    wanted = same_padding(size, kernel, stride, dilation)[0], same_padding(5, 3, 2)[0]
+    spans = window_span(kernel, dilation), 3
+    assert window_start("same", spans, (stride, 2), view(*source), view(*target)) == wanted
+    step = Convolution(
+        *("y", 1, "x", "y"),
+        kernel=(kernel, 3),
+        inputs=2,
+        outputs=2,
+        weights=("kernel", None),
+        strides=(stride, 2),
+        dilation=(dilation, 1),
+        padding="same",
+    )
+    assert zeros_before(step, source, target) == wanted
+    back = replace(step, form="transposed")
+    crops = [
+        conv_transpose_crop(n, k, s, d, "same", None) for n, k, s, d in ((size, kernel, stride, dilation), (5, 3, 2, 1))
+    ]
+    whole = tuple(evaluate(made, {}) for _, made in crops)
+    assert zeros_before(back, source, (whole[0], whole[1])) == tuple(before for before, _ in crops)
