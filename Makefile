@@ -1,6 +1,6 @@
 # make demo    digits, before and after a trained autoencoder, as one picture
 # make bench   the whole gallery's race against the frameworks (about 25 minutes, on a quiet machine)
-# make torture attacks of every kind: fuzzing, hostile files, memory (hours; goes on where it was stopped)
+# make torture attacks of every kind: fuzzing, hostile files, kills, full disks, forks, a soak (hours; goes on where it was stopped)
 # make check   everything a reviewer would: lint, format, types, tests
 PYTHON ?= python3
 VENV := .venv

@@ -540,6 +540,24 @@ class TestHostileFiles:
         assert "a heap in it has no end" in self.refuse("y.weights.h5")
         assert "a heap in it has no end" in self.refuse(self.keras_file(bytes(content)))
 
+    @pytest.mark.parametrize("how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+    def test_a_member_that_cannot_be_unpacked(self, how: int) -> None:
+        weights = self.h5(layers__dense__vars__0=np.ones((2, 2), np.float32))
+        path = Path(self.keras_file(weights, compression=how))
+        content = bytearray(path.read_bytes())
+        start = content.index(b"model.weights.h5") + len(b"model.weights.h5")
+        content[start + 40 : start + 60] = b"\xff" * 20
+        path.write_bytes(content)
+        words = "Invalid data stream" if how == zipfile.ZIP_BZIP2 else "it is no .keras file"
+        assert words in self.refuse("x.keras")
+
+    def test_an_address_beyond_all_files(self) -> None:
+        content = bytearray(self.h5(layers__dense__vars__0=np.ones((2, 2), np.float32)))
+        content[48:56] = b"\xff\xfd" + b"\xff" * 6  # of what a driver of the file's own would need
+        Path("x.weights.h5").write_bytes(content)
+        assert "it is no HDF5 file of weights" in self.refuse("x.weights.h5")
+        self.refuse(self.keras_file(bytes(content)))
+
     def test_archives_with_endless_lists_of_members(self) -> None:
         with zipfile.ZipFile("x.keras", "w") as archive:
             archive.writestr("config.json", "{}")

@@ -102,29 +102,27 @@ def at_a_moment(home: Path, folder: Path, expected: str, r: Random, tally: Tally
 
 
 def run(amount: Amount, seed: int) -> Record:
-    """One portion: the steps go on with the portions."""
+    """One portion: the steps of each command in their order, and random moments between them."""
     tried, lost, tally = 0, [], Tally()
     with tempfile.TemporaryDirectory() as place:
         home, folder = Path(place, "home"), Path(place, "attacked")
         home.mkdir(), folder.mkdir()
         expected = known_module(home)
-        steps = [(command, step) for command in commands(Path(place)) for step in range(40)]
-        ends: dict[str, int] = {}
+        steps = dict.fromkeys(range(len(known := commands(Path(place)))), 0)
         end = time.monotonic() + min(amount.seconds or PORTION_S, PORTION_S)
         r = Random(f"kills {seed}")
-        r.shuffle(steps)
         while tried != amount.inputs and time.monotonic() < end:
             if r.random() < TIMED or not steps:
                 words = at_a_moment(home, Path(place, f"moment-{tried}"), expected, r, tally)
                 where = "at a moment"
             else:
-                command, step = steps.pop()
-                if step >= ends.get(command.name, 40):
-                    continue
+                number = r.choice(list(steps))
+                command, step = known[number], steps[number]
                 killed, words = at_a_step(command, step, folder, tally)
                 where = f"{command.name} at step {step}"
+                steps[number] += 1
                 if not killed:
-                    ends[command.name] = step
+                    del steps[number]
                     if not words:
                         continue  # that was beyond its last operation
             tried += 1

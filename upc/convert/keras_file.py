@@ -20,6 +20,7 @@ from upc.convert.foreign import MARK, Foreign, ForeignLayer, Tensor, checked, mi
 from upc.convert.heaps import check_heaps
 from upc.convert.keras_config import of_config, places
 from upc.convert.zipped import check_directory
+from upc.diagnostics import UpcError
 from upc.ir import Array
 from upc.weights import printable
 
@@ -44,10 +45,12 @@ def read_keras(path: str, file: BinaryIO, size: int, room_bytes: int) -> Foreign
             own = MARK in archive.namelist()
     except KeyError as problem:
         raise unreadable(path, f"it has no {problem.args[0].split(chr(39))[1]}") from None
-    except (zipfile.BadZipFile, ValueError, RecursionError, NotImplementedError, RuntimeError, EOFError) as problem:
-        raise unreadable(path, f"it is no .keras file: {printable(str(problem))}") from None
     except OSError as problem:
         raise unreadable(path, problem.strerror or str(problem)) from None
+    except (UpcError, MemoryError):
+        raise
+    except Exception as problem:  # whatever a broken or hostile file makes the unpackers raise, each its own
+        raise unreadable(path, f"it is no .keras file: {printable(str(problem))}") from None
     order = {place: i for i, place in enumerate(places(config))}
     found = _layers(h5py, weights, path)
 
@@ -83,7 +86,9 @@ def read_h5(path: str, file: BinaryIO, size: int, room_bytes: int) -> Foreign:
             # Names tell layers apart only where no two, of two models inside one, have the same.
             known = of_config(config, shapes, by_name=True) if len(shapes) == len(found) else None
             return Foreign(path, "keras", tuple(found), "run", description=known)
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, RecursionError) as problem:
+    except (UpcError, MemoryError):
+        raise
+    except Exception as problem:  # whatever h5py raises of a file like that
         raise unreadable(path, f"it is no HDF5 file of weights: {printable(str(problem))}") from None
     found = _layers(h5py, content, path)
     return Foreign(path, "keras", tuple(found), "kind", own=own)
@@ -111,7 +116,9 @@ def _layers(h5py: Any, file: BinaryIO, path: str) -> list[ForeignLayer]:
     by its name takes time for every other name."""
     try:
         return _numbered(_walk(h5py, h5py.File(file, "r"), "", path), path)
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as problem:
+    except (UpcError, MemoryError):
+        raise
+    except Exception as problem:
         raise unreadable(path, f"it is no HDF5 file of weights: {printable(str(problem))}") from None
 
 
@@ -214,8 +221,10 @@ def _tensor(h5py: Any, data: Any, name: str, own: str, path: str) -> Tensor:
     def read() -> Array:
         try:
             raw = data[()]
-        except (OSError, ValueError, RuntimeError) as problem:
-            raise unreadable(path, f"`{shown}`: {problem}") from None
+        except MemoryError:
+            raise
+        except Exception as problem:
+            raise unreadable(path, f"`{shown}`: {printable(str(problem))}") from None
         if brain:
             return (np.asarray(raw).view("<u2").astype(np.uint32) << 16).view(np.float32)
         with np.errstate(over="ignore"):
