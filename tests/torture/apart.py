@@ -85,8 +85,15 @@ def start(command: Sequence[str], folder: Path, environment: Mapping[str, str] |
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
+        preexec_fn=_heed,
     )
     return Started(process, mark, time.monotonic())
+
+
+def _heed() -> None:
+    """Signals end it, whatever those who started this run have had ignored, as a shell does in the background."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def marked(mark: str) -> list[int]:

@@ -226,13 +226,11 @@ def mutated(content: bytes, r: Random) -> bytes:
     for _ in range(r.choice((1, 1, 1, 2))):
         if not content:
             return content
-        if zipfile.is_zipfile(io.BytesIO(content)) and r.random() < 0.6:
-            try:
-                content = archived(content, r)
-                continue
-            except Exception:  # what was changed before can no longer be taken apart
-                pass
-        content = bits(content, r)
+        try:
+            archive = r.random() < 0.6 and zipfile.is_zipfile(io.BytesIO(content))
+            content = archived(content, r) if archive else bits(content, r)
+        except Exception:  # what was changed before can no longer be taken apart
+            content = bits(content, r)
     return content
 
 
