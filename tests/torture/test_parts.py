@@ -26,7 +26,7 @@ from upc.runtime.vault import Vault  # noqa: E402
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/environ").exists(), reason="tells the processes of an attack by /proc"
 )
-LITTLE = {arrays: 800, disks: 40, environments: 2, exits: 3, forks: 2, kills: 8, models: 60, stash: 60}
+LITTLE = {arrays: 800, disks: 25, environments: 2, exits: 2, forks: 2, kills: 6, models: 40, stash: 40}
 
 
 def test_all_of_them_are_parts() -> None:
