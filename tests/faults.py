@@ -29,7 +29,7 @@ class Faults:
             file = opened(*given)
             return _Full(file, self) if given[1:] == ("wb",) else file
 
-        monkeypatch.setattr("upc.files.open", full, raising=False)
+        monkeypatch.setattr("upc.runtime.files.open", full, raising=False)
 
     def step(self) -> None:
         self.count += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 import subprocess
@@ -443,8 +444,9 @@ def test_several_inputs_and_outputs_have_names_in_the_shell(pair: Written, tmp_p
 
 
 def test_what_is_wrong_in_the_shell_is_one_line(faces: Written, tmp_path: Path) -> None:
-    good, bad, odd, out = (str(tmp_path / name) for name in ("good.npy", "bad.npy", "odd.npy", "out.npy"))
+    good, bad, odd, out, pipe = (str(tmp_path / f"{name}.npy") for name in ("good", "bad", "odd", "out", "pipe"))
     np.save(good, faces.inputs(1)[0])
+    os.mkfifo(pipe)
     np.save(odd, np.zeros((1, 7), np.float32))
     Path(bad).write_bytes(b"no array")
     for arguments, words in (
@@ -454,8 +456,10 @@ def test_what_is_wrong_in_the_shell_is_one_line(faces: Written, tmp_path: Path) 
         ((good, good, "-o", out), "is one too many"),
         ((good, "-o", out, "--weights", bad), "bad.npy"),
         ((good, "-o", str(tmp_path / "nowhere" / "out.npy")), "nowhere"),
+        ((pipe, "-o", out), "it is a pipe, not a regular file"),
+        ((good, "-o", pipe), "it is a pipe, not a regular file"),
     ):
         done = from_shell(faces, *arguments)
         assert done.returncode == 2 and done.stdout == ""
         assert len(done.stderr.splitlines()) == 1 and words in done.stderr, done.stderr
-    assert not Path(out).exists()
+    assert not Path(out).exists() and Path(pipe).is_fifo() and len(list(tmp_path.iterdir())) == 4

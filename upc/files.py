@@ -1,6 +1,7 @@
 """Files that upc writes: whole or not at all, all of one command or none, and nothing that is not upc's to replace.
 
-No other part of upc opens a file for writing, but for the runtime, which keeps machine code (`runtime/vault.py`).
+No other part of upc opens a file for writing, but for the runtime, which has no more than itself: it stages files
+(`runtime/files.py`) and keeps machine code (`runtime/vault.py`).
 """
 
 from __future__ import annotations
@@ -8,19 +9,17 @@ from __future__ import annotations
 import io
 import os
 import re
-import secrets
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from upc.runtime.files import NotRegular as NotRegular
+from upc.runtime.files import beside, discard, stage
 from upc.runtime.files import open_regular as open_regular
 
 Content = bytes | str
 
-_WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _HEADER = re.compile(rb'\A"""(?:(?!""").)*?^(?:Written|Emitted) by upc [0-9][^ \n]* from ', re.DOTALL | re.MULTILINE)
 """How a module begins that upc wrote, whatever its target."""
 _HEADER_BYTES = 1 << 16
@@ -46,7 +45,7 @@ def write_together(contents: Mapping[str | os.PathLike[str], Content]) -> None:
     try:
         for (path, content), target in zip(contents.items(), targets, strict=True):
             at = path
-            partials.append(_stage(target, content.encode() if isinstance(content, str) else content))
+            partials.append(stage(target, content.encode() if isinstance(content, str) else content))
         for path, target, partial in zip(contents, targets, partials, strict=True):
             at = path
             spares.append(_keep(target) if len(targets) > 1 else None)
@@ -60,7 +59,7 @@ def write_together(contents: Mapping[str | os.PathLike[str], Content]) -> None:
             problem.filename, problem.filename2 = os.fspath(at), None  # not the name it had meanwhile
         raise
     finally:
-        _discard(*partials, *spares)
+        discard(*partials, *spares)
     for folder in dict.fromkeys(target.parent for target in targets):
         _sync_folder(folder)
 
@@ -110,50 +109,16 @@ def holds(path: str | os.PathLike[str], content: Content) -> bool:
         return False
 
 
-def _stage(target: Path, content: bytes) -> Path:
-    """Put what is to become `target` beside it, safely on the disk; the file that holds it."""
-    mode = None
-    with suppress(FileNotFoundError):
-        mode = os.stat(target).st_mode
-    if mode is not None and not stat.S_ISREG(mode):  # replaced, it would be lost
-        raise NotRegular(target, mode)
-    partial = _beside(target)
-    # O_EXCL: never into a file that someone else put there. 0o666 leaves the mode to the user's umask.
-    descriptor = os.open(partial, _WRITING, 0o666)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if mode is not None:
-            os.chmod(partial, stat.S_IMODE(mode))
-    except BaseException:
-        _discard(partial)
-        raise
-    return partial
-
-
 def _keep(target: Path) -> Path | None:
     """Give the file at a path a second name, if there is one."""
     if not target.exists():
         return None
-    spare = _beside(target)
+    spare = beside(target)
     try:
         os.link(target, spare)
     except OSError:  # not every file system has links
-        return _stage(target, target.read_bytes())
+        return stage(target, target.read_bytes())
     return spare
-
-
-def _beside(target: Path) -> Path:
-    return target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.partial")
-
-
-def _discard(*paths: Path | None) -> None:
-    for path in paths:
-        if path is not None:
-            with suppress(OSError):
-                path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

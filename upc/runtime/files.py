@@ -1,15 +1,19 @@
-"""Files that are read: regular ones alone."""
+"""Files that are read, regular ones alone, and files that are written, whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
+from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO
 
 READING = os.O_RDONLY
 for _flag in ("O_BINARY", "O_NOCTTY", "O_NONBLOCK"):  # not every system has them all
     READING |= getattr(os, _flag, 0)
+_WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _FILE_KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -48,3 +52,49 @@ def opened_regular(descriptor: int, path: str | os.PathLike[str], buffering: int
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
+    """Put `content` at `path`, whole or not at all. Raises OSError, NotRegular where no regular file stands."""
+    target = Path(os.path.realpath(path))
+    partial = stage(target, content)
+    try:
+        os.replace(partial, target)
+    finally:
+        discard(partial)
+
+
+def stage(target: Path, content: bytes) -> Path:
+    """Put what is to become `target` beside it, safely on the disk; the file that holds it."""
+    mode = None
+    with suppress(FileNotFoundError):
+        mode = os.stat(target).st_mode
+    if mode is not None and not stat.S_ISREG(mode):  # replaced, it would be lost
+        raise NotRegular(target, mode)
+    partial = beside(target)
+    # O_EXCL: never into a file that someone else put there. 0o666 leaves the mode to the user's umask.
+    descriptor = os.open(partial, _WRITING, 0o666)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(partial, stat.S_IMODE(mode))
+    except BaseException:
+        discard(partial)
+        raise
+    return partial
+
+
+def beside(target: Path) -> Path:
+    """A name in the same folder that nothing has."""
+    return target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.partial")
+
+
+def discard(*paths: Path | None) -> None:
+    """Remove what is there of some files."""
+    for path in paths:
+        if path is not None:
+            with suppress(OSError):
+                path.unlink()

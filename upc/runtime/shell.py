@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from upc.runtime.files import open_regular, write_whole
 from upc.runtime.net import Net, shape_text
 from upc.runtime.network import Network, Port
 
@@ -64,8 +66,9 @@ def _arrays(ports: Sequence[Port], given: Sequence[str]) -> list[np.ndarray]:
 
 def _read(file: str, port: Port) -> np.ndarray:
     try:
-        found = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError) as problem:
+        with open_regular(file) as opened:
+            found = np.load(opened, allow_pickle=False)
+    except (ValueError, EOFError, RecursionError) as problem:
         raise ValueError(f"{file} is no .npy file of numbers: {problem}") from None
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
         raise ValueError(f"{file} is no .npy file of numbers")
@@ -75,12 +78,13 @@ def _read(file: str, port: Port) -> np.ndarray:
 
 def _save(file: Path, results: dict[str, np.ndarray]) -> None:
     """One array as it is, several by their names."""
-    with open(file, "wb") as out:
-        if len(results) == 1:
-            (result,) = results.values()
-            np.save(out, result)
-            return
-        with zipfile.ZipFile(out, "w") as archive:  # NumPy's own function has arguments that outputs may be called
+    content = io.BytesIO()
+    if len(results) == 1:
+        (result,) = results.values()
+        np.save(content, result)
+    else:
+        with zipfile.ZipFile(content, "w") as archive:  # NumPy's own function has arguments that outputs may be called
             for name, result in results.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
                     np.lib.format.write_array(part, result, allow_pickle=False)
+    write_whole(file, content.getvalue())
