@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import in_place
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -17,6 +18,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="rewrite golden files; read the diff before accepting"
     )
+    parser.addoption(
+        "--runtime-in-place",
+        action="store_true",
+        help="have written modules import upc.runtime instead of carrying its text, so that its lines can be measured",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--runtime-in-place"):
+        in_place.use()
 
 
 @pytest.fixture
