@@ -130,7 +130,7 @@ def _reported(
         assert graph is not None and expected is not None
         raise UpcError(_diagnostics(problem.differences, where, graph.name, expected)) from None
     except DamagedFile as problem:
-        if (found := what_it_is(where, problem.starts)) is not None:
+        if problem.starts is not None and (found := what_it_is(where, problem.starts)) is not None:
             reason, hint = found
             raise error("E0611", f"{where} is not a safetensors file: {reason}", hint=hint) from None
         raise error("E0611", str(problem)) from None

@@ -35,10 +35,10 @@ OTHER_TYPES = {
 class DamagedFile(ValueError):
     """A file that is not what a safetensors file must be, or that changed while it was in use.
 
-    `reason` is said after the file's name; `starts` are its first bytes.
+    `reason` is said after the file's name; `starts` are its first bytes where these may say what it is instead.
     """
 
-    def __init__(self, name: str, reason: str, starts: bytes = b"") -> None:
+    def __init__(self, name: str, reason: str, starts: bytes | None = None) -> None:
         super().__init__(f"{name} {reason}")
         self.reason, self.starts = reason, starts
 
