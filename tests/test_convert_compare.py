@@ -13,14 +13,16 @@ import pytest
 
 from upc import convert, limits
 from upc.build import compile_source
-from upc.convert import import_weights
+from upc.convert import export_weights, import_weights
 from upc.convert.compare import Comparison, compare
-from upc.convert.description import Description, of_graph
+from upc.convert.description import Description, normalized, of_graph
 from upc.convert.evidence import _rises
 from upc.convert.foreign import Tensor
 from upc.convert.heaps import check_heaps
 from upc.convert.keras_config import of_config
 from upc.convert.keras_file import read_h5, read_keras
+from upc.convert.layouts import accepts
+from upc.convert.match import state_entries
 from upc.convert.reparametrized import folded
 from upc.convert.torch_file import read_pt
 from upc.diagnostics import EXIT_USAGE, UpcError
@@ -292,3 +294,189 @@ def test_parts_that_do_not_go_together_are_left_as_they_are(parts):
     except UpcError:
         return
     assert sorted(t.name for t in plain) == sorted(parts) and not notes
+
+
+# Pairs
+
+
+def torch_like(path, **tensors: object):
+    from safetensors.numpy import save_file
+
+    save_file({name.replace("__", "."): np.asarray(value, np.float32) for name, value in tensors.items()}, path)
+    return path
+
+
+TWO = "net n {\n  input x: [2]\n  dense(2)\n  dense(3)\n  output y\n}\n"
+
+
+def test_what_a_map_leaves_out_goes_in_order(tmp_path):
+    path = torch_like(
+        tmp_path / "n.safetensors",
+        a__weight=np.ones((3, 2)),
+        a__bias=np.ones(3),
+        b__weight=np.full((2, 2), 2),
+        b__bias=np.full(2, 2),
+    )
+    found = import_weights(compile_source(Source("n.upc", TWO)), path, mapping={"dense": "b"})
+    assert found.match.how == "by --map, the others in order"
+    assert {key: float(array.flat[0]) for key, array in found.weights.items()} == {
+        "dense.kernel": 2,
+        "dense.bias": 2,
+        "dense_1.kernel": 1,
+        "dense_1.bias": 1,
+    }
+
+
+def test_names_of_an_emitted_module_with_other_shapes_or_more_tensors_are_refused(tmp_path):
+    graph = compile_source(Source("n.upc", TWO))
+    entries = state_entries(graph)
+    shapes = {"dense.kernel": (2, 2), "dense.bias": (2,), "dense_1.kernel": (3, 2), "dense_1.bias": (3,)}
+    arrays = {entries[key]: np.ones(shape) for key, shape in shapes.items()}
+    assert import_weights(graph, torch_like(tmp_path / "n.safetensors", **arrays)).match.how.startswith(
+        "by the emitted"
+    )
+    more = torch_like(tmp_path / "more.safetensors", **arrays, other__weight=np.full((2, 2), 3))
+    with pytest.raises(UpcError, match=r"other"):
+        import_weights(graph, more)
+    ones = torch_like(tmp_path / "ones.safetensors", **arrays, other__weight=np.ones(2), other__bias=np.zeros(2))
+    assert len(import_weights(graph, ones).weights) == 4
+    wrong = torch_like(tmp_path / "wrong.safetensors", **{**arrays, entries["dense.kernel"]: np.ones((5, 7))})
+    with pytest.raises(UpcError, match=r"dense"):
+        import_weights(graph, wrong)
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "words"),
+    [
+        ({"a": {}, "b": 1}, None, "it holds no state dict"),
+        ([1, 2], None, "it holds no state dict"),
+        ([1, 2], "model", "has no state dict `model`"),
+        ({"epoch": 3, "model": "state"}, "modle", "did you mean model?"),
+        ({"one": "state", "two": "state"}, None, "holds several state dicts: one, two"),
+        ({"x": {"inner": "state", "more": 1}}, "else", "there is x.inner"),
+        ({"a.weight": 3, "b.weight": "tensor"}, None, "`a.weight` is int, expected a tensor"),
+        ({"a.weight": "whole"}, None, "is a tensor of torch.int64, expected dense floating-point numbers"),
+    ],
+)
+def test_parts_of_a_checkpoint_that_are_not_there(tmp_path, content, key, words):
+    torch = pytest.importorskip("torch")
+    made = {"state": {"a.weight": torch.ones(2, 2)}, "tensor": torch.ones(2, 2), "whole": torch.ones(2, dtype=int)}
+
+    def filled(value: object) -> object:
+        if isinstance(value, dict):
+            return {name: filled(inner) for name, inner in value.items()}
+        return made.get(value, value) if isinstance(value, str) else value
+
+    torch.save(filled(content), tmp_path / "n.pt")
+    with pytest.raises(UpcError, match=re.escape(words)):
+        import_weights(compile_source(Source("n.upc", TWO)), tmp_path / "n.pt", key=key)
+
+
+def test_an_operation_of_several_results_is_one_and_a_part_for_each_other():
+    text = "net n { input x: [4, 5, 4] split(2) as a, b from a { relu() } as y output y, b }"
+    found = of_graph(compile_source(Source("n.upc", text)))
+    assert [operation.kind for operation in found.operations] == ["input", "split", "split, part 1", "relu"]
+    assert not compare(found, of_graph(compile_source(Source("n.upc", text))), "file").differences
+
+
+def keras_layer(name: str, kind: str, *before: str, **config: object) -> dict[str, object]:
+    nodes = [[[other, 0, 0, {}] for other in before]] if before else []
+    return {"name": name, "class_name": kind, "config": {"name": name, **config}, "inbound_nodes": nodes}
+
+
+def test_a_functional_model_as_an_older_keras_writes_it():
+    layers = [
+        keras_layer("x", "InputLayer"),
+        keras_layer("a", "Resizing", "x", height=8, width=6, interpolation="nearest"),
+        keras_layer("b", "PReLU", "a", shared_axes=None),
+        keras_layer("c", "GroupNormalization", "b", groups=-1, axis=-1),
+        keras_layer("d", "Add", "c", "a"),
+    ]
+    inner = {"name": "n", "layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [["d", 0, 0]]}
+    found = of_config({"class_name": "Functional", "config": inner}, {})
+    assert found is not None
+    assert [(o.kind, o.inputs) for o in found.operations] == [
+        ("input", ()),
+        ("resizing", (0,)),
+        ("prelu", (1,)),
+        ("group_normalization", (2,)),
+        ("add", (3, 1)),
+    ]
+    assert found.operations[3].strange["groups"] == 1
+
+
+def of_layers(*names: tuple[str, dict[str, object]]) -> Description:
+    layers = [{"class_name": "InputLayer", "config": {"name": "x"}}, *(layer(name, **given) for name, given in names)]
+    found = of_config(model(*layers), {})
+    assert found is not None
+    return normalized(found)
+
+
+@pytest.mark.parametrize(
+    ("mine", "kind", "given", "words"),
+    [
+        ("group_normalization(1)", "GroupNormalization", {"groups": -1, "axis": -1}, "groups 1"),
+        ("group_normalization(3)", "GroupNormalization", {"groups": -1, "axis": -1}, None),
+        ("batch_normalization()", "BatchNormalization", {"axis": 1}, "axis"),
+        ("batch_normalization()", "BatchNormalization", {"axis": [3]}, None),
+        ("max_pooling2d(2)", "MaxPooling2D", {"pool_size": 2, "padding": "valid"}, None),
+        ("max_pooling2d(2)", "MaxPooling2D", {"pool_size": 2, "data_format": "channels_first"}, "data_format"),
+    ],
+)
+def test_what_no_card_says_is_compared_too(mine, kind, given, words):
+    its = of_layers((kind, given))
+    net = described(mine)
+    for found, key in ((net, "own"), (its, "its")):
+        found.operations[-1].weights = key if "normalization" in mine else None
+    found = compare(net, its, "file", {len(net.operations) - 1: len(its.operations) - 1})
+    assert (words is None) == (not found.differences), said(found)
+    assert words is None or any(words in line for line in said(found)), said(found)
+
+
+def test_the_first_differences_are_listed_and_the_others_counted(tmp_path, monkeypatch):
+    pytest.importorskip("keras")
+    monkeypatch.setattr(limits, "DIAGNOSTICS", 2)
+    mine = "net n {{ input x: [4, 5, 3] conv2d(3, 1) {} output y }}"
+    theirs = compile_source(Source("n.upc", mine.format("relu() tanh() softmax() elu() sigmoid()")))
+    weights = {key: np.ones(weight.shape, np.float32) for key, weight, _ in theirs.weights()}
+    export_weights(theirs, weights, tmp_path / "n.keras")
+    graph = compile_source(Source("n.upc", mine.format("tanh() relu() max_pooling2d(1) sigmoid() elu(0.5)")))
+    with pytest.raises(UpcError) as caught:
+        import_weights(graph, tmp_path / "n.keras")
+    assert "differs in" in caught.value.diagnostics[-1].message and len(caught.value.diagnostics) == 3
+
+
+def test_a_net_that_has_no_module_of_pytorchs_has_no_names_there(monkeypatch):
+    def refuse(*given: object, **named: object) -> str:
+        raise UpcError([])
+
+    monkeypatch.setattr(sys.modules[state_entries.__module__].torch_source, "emit", refuse)
+    assert state_entries(graph_of("dense(2)", "3")) == {}
+
+
+def test_slopes_of_pytorchs_may_have_axes_of_one():
+    (node,) = graph_of("prelu(shared_axes=[1, 2])").nodes
+    (weight,) = node.weights
+    assert [accepts(node, weight, shape) for shape in ((3,), (1,), (3, 1, 1), (4,))] == [True, True, True, False]
+
+
+def test_a_functional_model_as_keras_writes_it_now():
+    def value(name: str) -> dict[str, object]:
+        return {"class_name": "__keras_tensor__", "config": {"shape": [None, 3], "keras_history": [name, 0, 0]}}
+
+    def use(*before: str, **named: object) -> list[object]:
+        return [{"args": [value(name) for name in before], "kwargs": named}]
+
+    layers = [
+        {**keras_layer("x", "InputLayer"), "inbound_nodes": [{"args": [], "kwargs": {}}]},
+        {"name": "a", "class_name": "ReLU", "config": {"name": "a"}, "inbound_nodes": use("x", mask=None)},
+        {"name": "b", "class_name": "ReLU", "config": {"name": "b"}, "inbound_nodes": use("a", more=[2])},
+    ]
+    inner = {"name": "n", "layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [["b", 0, 0]]}
+    found = of_config({"class_name": "Functional", "config": inner}, {})
+    assert found is not None
+    assert [(o.kind, o.inputs, o.layer is None) for o in found.operations] == [
+        ("input", (), True),
+        ("relu", (0,), False),
+        ("relu", (1,), True),  # a number among what it is given means something that its card does not know
+    ]

@@ -26,6 +26,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Written:
 CALL = "import numpy as np, upc_test_tiny as m; print(m.load()(np.ones((2, 3, 2, 2), np.float32)).tolist())"
 
 
+@pytest.mark.carried
 def test_needs_numpy_and_numba_alone(tiny: Written) -> None:
     script = f"""
 import sys
@@ -92,6 +93,7 @@ def test_broken_machine_code_is_made_anew(tiny: Written, tmp_path: Path) -> None
     assert in_process(CALL, tiny.folder, UPC_CACHE_DIR=str(cache)) == first
 
 
+@pytest.mark.carried
 def test_what_modules_share_is_all_but_their_networks() -> None:
     texts = [emit(compile_source(Source("net.upc", text))) for text in (TINY, PAIR)]
     shared, other = map(shared_text, texts)

@@ -86,6 +86,7 @@ def test_weights_are_asked_for_before_they_are_made(tmp_path: Path) -> None:
         upc.load(tmp_path / "n.upc", target="reference", seed=0, memory="1GB", limits={"parameters": 2**31})
 
 
+@pytest.mark.carried
 def test_a_written_module_refuses_before_it_allocates(growing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from upc.runtime import memory as asked
 

@@ -174,6 +174,7 @@ def test_a_net_of_many_epilogues(bits: int | None, monkeypatch: pytest.MonkeyPat
         assert all(np.array_equal(part[0], whole[n]) for part, whole in zip(alone, made, strict=True))
 
 
+@pytest.mark.carried
 def test_portions_and_threads_leave_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the patches are shared out, the bits are the same."""
     graph = build(MIXED.replace("upc_test_minimal", "upc_test_portions"))

@@ -148,6 +148,7 @@ def test_weights_are_copied(faces: Written) -> None:
     np.testing.assert_array_equal(net(*inputs), expected)
 
 
+@pytest.mark.carried
 def test_large_weights_stay_in_their_file(faces: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faces.module, "KEPT_FLOATS", 100)
     path, inputs = tmp_path / "mine.safetensors", faces.inputs(2)

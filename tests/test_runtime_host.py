@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
+import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import in_place
 import numpy as np
 import pytest
+from random_graphs import random_inputs, random_weights
+from tolerance import expect
 
 from upc import files, weights
 from upc.build import compile_source
 from upc.diagnostics import UpcError
+from upc.emit import numba as emitter
+from upc.load_numba import load_module
 from upc.runtime import cache, layout, net, shell, stored, team, vault
-from upc.runtime.memory import available_memory
+from upc.runtime.advice import shape_advice
+from upc.runtime.memory import available_memory, require_memory
 from upc.runtime.network import Port
 from upc.runtime.stored import DamagedFile, UnfitWeights, WeightsFile, read_entries, take_weights
 from upc.runtime.subroutine import Kernel
@@ -236,6 +245,15 @@ def test_where_nobody_says_how_much_memory_is_free_the_machines_counts(monkeypat
     assert available_memory(str(tmp_path)) is None
 
 
+def test_what_is_not_there_is_not_taken(monkeypatch):
+    asked = sys.modules[require_memory.__module__]
+    for free, refused in ((10**8, True), (3 * 10**8, False), (None, False)):
+        monkeypatch.setattr(asked, "available_memory", lambda free=free: free)
+        with pytest.raises(MemoryError, match=r"it needs 0.20 GB.*0.10 GB") if refused else nullcontext():
+            require_memory(2 * 10**8, "it")
+        require_memory(1 << 20, "what is small")
+
+
 def test_groups_outside_of_what_is_seen_do_not_count(tmp_path):
     (tmp_path / "proc" / "self").mkdir(parents=True)
     (tmp_path / "proc" / "meminfo").write_text("MemAvailable: 10 kB\n")
@@ -433,7 +451,97 @@ def test_where_folders_cannot_be_opened_files_are_written_all_the_same(monkeypat
     assert files.read_text(tmp_path / "a") == "text"
 
 
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (b"[]", "is not a JSON object"),
+        (b'{"__metadata__": {"a": 1}}', "has a __metadata__ that is no text"),
+        (b'{"__metadata__": []}', "has a __metadata__ that is no text"),
+        (b'{"a": NaN}', "is not JSON with every name once"),
+        (b'{"a": 1, "a": 2}', "is not JSON with every name once"),
+        (b'{"a": {}}', "describes `a` wrongly"),
+    ],
+)
+def test_headers_that_do_not_hold_are_refused(tmp_path, header, words):
+    (tmp_path / "n").write_bytes(len(header).to_bytes(8, "little") + header)
+    with open(tmp_path / "n", "rb") as file, pytest.raises(DamagedFile, match=re.escape(words)):
+        read_entries(file, "n")
+
+
+def test_names_are_counted_whatever_they_stand_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(stored, "STORED_TENSORS", 1)
+    test_headers_that_do_not_hold_are_refused(tmp_path, b'{"a": 1, "b": 1}', "describes more than 1 tensors")
+
+
+def test_folders_that_were_made_for_a_file_go_if_it_is_not_written(tmp_path):
+    (tmp_path / "there").mkdir()
+    inner = tmp_path / "there" / "a" / "b"
+    with pytest.raises(KeyError), files.make_folder(inner):
+        assert inner.is_dir()
+        raise KeyError
+    assert list(tmp_path.iterdir()) == [tmp_path / "there"] and not list((tmp_path / "there").iterdir())
+    with files.make_folder(inner):
+        pass
+    assert inner.is_dir()
+
+
 # Calls
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """A network whose module imports the runtime, with its weights: called, it adds its values up in pairs."""
+    monkeypatch.setattr(emitter, "carried_runtime", in_place.imported_runtime)
+    return load_module(GRAPH, "auto", 1).load(ARRAYS, 1)
+
+
+def test_only_the_sizes_used_last_are_kept_and_results_stay_right(called, monkeypatch):
+    for name in ("KEPT_CALLS", "KEPT_GEOMETRIES", "KEPT_SEATS"):
+        monkeypatch.setattr(net, name, 2 if name != "KEPT_SEATS" else 0)
+    for batch in (1, 2, 5, 1, 9, 2, 2, 0):
+        assert np.array_equal(called(np.ones((batch, 3), np.float32)), np.full((batch, 2), 2, np.float32))
+    assert len(called._calls) == 2 and len(called._geometries) == 2 and not called._seats
+
+
+def test_ticks_are_added_up_for_each_step_as_long_as_they_are_wanted(called):
+    stamps = np.zeros(1 + len(called.network.steps), np.int64)
+    x = np.ones((2, 3), np.float32)
+    called.stamp(stamps)
+    called(x)
+    assert (stamps > 0).all()
+    called.stamp(None)
+    before = stamps.copy()
+    called(x)
+    assert np.array_equal(stamps, before)
+
+
+def test_scratch_of_a_step_is_a_part_of_the_memory_of_a_call(monkeypatch):
+    monkeypatch.setattr(emitter, "carried_runtime", in_place.imported_runtime)
+    text = "net n {\n  input x: [12, 10, 32]\n  conv2d(32, 3, padding=same)\n  output y\n}\n"
+    graph = compile_source(Source("n.upc", text))
+    made = load_module(graph, "fast", 1)
+    assert any(type(step).__name__ == "Filtering" for step in made.NETWORK.steps)
+    given, (x,) = random_weights(graph, 0), random_inputs(graph, 1, 3, {})
+    (expected,) = expect(graph, given, [x])
+    assert expected.ratio(made.load(given, 1)(x)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "hint"),
+    [
+        ((3,), (3,), "x[None]"),
+        ((2, 4, 5), ("H", "W", 1), "x[..., None]"),
+        ((4, 5), ("H", "W", 1), "x[None, :, :, None]"),
+        ((4, 5, 6, 7), (4, 5, 1), None),
+        ((2, 3, 4, 5), ("H", "W", 3), "x.transpose(0, 2, 3, 1)"),
+        ((3, 4, 5), (4, 5, 3), "x[None].transpose(0, 2, 3, 1)"),
+        ((), (4, 5, 3), None),
+        ((7,), (3,), None),
+    ],
+)
+def test_what_would_make_an_array_fit(given, wanted, hint):
+    found = shape_advice("x", given, wanted)
+    assert (found is None) == (hint is None) and (hint or "") in (found or "")
 
 
 def test_addresses_of_arrays_that_cannot_be_written_to_and_of_empty_ones():

@@ -44,7 +44,7 @@ _VAULTS: dict[tuple[str, bool], Vault] = {}
 LOADING = threading.RLock()
 """Held while machine code is made or loaded. No process is forked in the middle of that: the child would find this
 lock, and those of the compiler, held by a thread that it does not have."""
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - where processes fork
     os.register_at_fork(before=LOADING.acquire, after_in_parent=LOADING.release, after_in_child=LOADING.release)
 
 

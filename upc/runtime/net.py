@@ -34,7 +34,7 @@ FLOAT32 = np.dtype(np.float32)
 
 KEEPING = threading.Lock()
 """Held for the moment in which a network's kept calls and geometries change, and while a process is forked."""
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - where processes fork
     os.register_at_fork(before=KEEPING.acquire, after_in_parent=KEEPING.release, after_in_child=KEEPING.release)
 
 
