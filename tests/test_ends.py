@@ -49,6 +49,12 @@ def wait_for(condition: object, seconds: float = 60) -> bool:
     return False
 
 
+def heed_signals() -> None:
+    """What ignores a signal hands that on: tests may run in the background, or under nohup."""
+    for name in ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGINT"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
 def start(folder: Path, *arguments: str, wanted: int = 1) -> tuple[subprocess.Popen[bytes], list[int]]:
     """upc in a process, and its children once there are as many as wanted and they are at work."""
     (folder / "slow.upc").write_text(NET)
@@ -60,6 +66,7 @@ def start(folder: Path, *arguments: str, wanted: int = 1) -> tuple[subprocess.Po
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        preexec_fn=heed_signals,
     )
     assert wait_for(lambda: len(children(process.pid)) >= wanted), "no child was started"
     found = children(process.pid)

@@ -29,7 +29,7 @@ COLUMN = Verdict(
     "keras[tensorflow]",
     5.36e4,
 )
-POOLED = Verdict("random graphs", "random graph 19.4", "onnxruntime", 8e3)
+POOLED = Verdict("random graphs", "random graph 21.11", "onnxruntime", 8e3)
 
 CONVOLVE = """
 import json, sys

@@ -66,7 +66,7 @@ def _longer(content: bytes, draw: random.Random) -> bytes:
 def _length(content: bytes, draw: random.Random) -> bytes:
     true = int.from_bytes(content[:8], "little")
     length = draw.choice((0, 1, true - 1, true + 1, len(content) - 8, len(content), 2**24, 2**25, 2**62, 2**64 - 1))
-    return length.to_bytes(8, "little") + content[8:]
+    return (length % 2**64).to_bytes(8, "little") + content[8:]  # the true one may be 0, or the largest there is
 
 
 def _dtype(content: bytes, draw: random.Random) -> bytes:
