@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"ok": found.ok, "pairs": [_finite(pair) for pair in found.pairs()]}))
     else:
-        print(table(found))
+        shared.say(table(found))
     return found.exit_code
 
 

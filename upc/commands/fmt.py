@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         if options.check:
             if text != source.text:
                 changed = True
-                print(f"{source.name} is not in canonical layout")
+                shared.say(f"{source.name} is not in canonical layout")
         elif file == pipeline.STDIN:
             sys.stdout.write(text)
         elif text != source.text:

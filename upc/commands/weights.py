@@ -122,7 +122,7 @@ def _show(options: argparse.Namespace) -> None:
         cells = [
             cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
         ]
-        print("  ".join(cells).rstrip())
+        shared.say("  ".join(cells).rstrip())
     total = sum(row["params"] for row in rows)
     print(f"{total:,} parameters, {sum(row['params'] for row in rows if row['trainable']):,} of them trained")
 
@@ -163,7 +163,7 @@ def _import(options: argparse.Namespace) -> None:
     shared.report(found.warnings, options)
     if not options.quiet:
         part = f", {printable(found.source.key)}" if found.source.key else ""
-        print(f"{options.model}{part}: {found.match.how}")
+        shared.say(f"{options.model}{part}: {found.match.how}")
         rows = [
             (pair.key, show(pair.weight.shape), printable(pair.tensor.name), show(pair.tensor.shape))
             for pair in found.match.pairs
@@ -171,11 +171,11 @@ def _import(options: argparse.Namespace) -> None:
         widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
         for row in rows:
             key, shape, name, its = (cell.ljust(w) for cell, w in zip(row, widths, strict=True))
-            print(f"  {key}  {shape} <- {name}  {its}".rstrip())
+            shared.say(f"  {key}  {shape} <- {name}  {its}".rstrip())
         for name in found.match.unused:
-            print(f"  not used: {printable(name)}")
+            shared.say(f"  not used: {printable(name)}")
         for note in found.notes:
-            print(f"  {note}")
+            shared.say(f"  {note}")
     _save(found.weights, graph, options)
 
 
